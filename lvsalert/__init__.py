@@ -1,0 +1,1 @@
+"""Monitors and an alert for mon that keep the table of a Linux Virtual Server right."""
