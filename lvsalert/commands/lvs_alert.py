@@ -1,0 +1,236 @@
+"""lvs.alert: takes real servers out of the IPVS table and puts them back, for mon or by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable
+
+import click
+
+from lvsalert import alert, mon
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.options import EnvOption, Parsed, command, invoke, number, whole
+from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm, lock_path
+from lvsalert.model import MAX_WEIGHT, Forwarding, parse_forwarding, parse_protocol
+
+NAME = "lvs.alert"
+# How long all names together may take to look up.
+_LOOKUP_SECONDS = 5.0
+_FLAGS = {
+    "up": mon.Event.UP,
+    "ack": mon.Event.ACK,
+    "disable": mon.Event.DISABLE,
+    "trap": mon.Event.TRAP,
+    "trap_timeout": mon.Event.TRAP_TIMEOUT,
+}
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
+    """Return what the alert did: a line a change, and status 0, 1 (not done) or 3 (bad usage).
+
+    Changes and errors go to syslog(3) too, facility local0.
+    """
+    outcome = invoke(_lvs_alert, argv, environ, stdin)
+    _log("err", outcome.stderr)
+    return outcome
+
+
+@command(NAME)
+@click.option("-s", "--service", cls=EnvOption, help="mon's service.")
+@click.option("-g", "--group", cls=EnvOption, help="mon's hostgroup.")
+@click.option("-h", "--hosts", cls=EnvOption, default="", help="The hosts of the group.")
+@click.option(
+    "-t", "--time", cls=EnvOption, type=whole("a time", 0), help="When, in seconds of the epoch."
+)
+@click.option("-l", "--alertevery", cls=EnvOption, help="Taken from older mon and not used.")
+@click.option("-u", "--up", cls=EnvOption, is_flag=True, help="The service is up: put in.")
+@click.option("-a", "--ack", cls=EnvOption, is_flag=True, help="An acknowledgement.")
+@click.option("-D", "--disable", cls=EnvOption, is_flag=True, help="A disabled service.")
+@click.option("-T", "--trap", cls=EnvOption, is_flag=True, help="A trap: take out.")
+@click.option("-O", "--trap-timeout", cls=EnvOption, is_flag=True, help="A missing trap: take out.")
+@click.option(
+    "-P",
+    "--protocol",
+    cls=EnvOption,
+    type=Parsed("protocol", parse_protocol),
+    help="tcp, udp, sctp or fwm.  [default: tcp, or fwm where -V is a number]",
+)
+@click.option(
+    "-V",
+    "--virtual-service",
+    cls=EnvOption,
+    required=True,
+    metavar="ADDRESS:PORT",
+    help="The virtual service, or the firewall mark.",
+)
+@click.option(
+    "-R",
+    "--real-server",
+    cls=EnvOption,
+    metavar="ADDRESS[:PORT]",
+    help="The real server.  [default: all hosts of the group]",
+)
+@click.option("--real-port", cls=EnvOption, help="The real servers' port, with nat.")
+@click.option(
+    "-W",
+    "--weight",
+    cls=EnvOption,
+    type=whole("a weight", 0, MAX_WEIGHT),
+    default=1,
+    show_default=True,
+    help="Weight of a real server that is in.",
+)
+@click.option(
+    "-F",
+    "--forwarding",
+    cls=EnvOption,
+    type=Parsed("method", parse_forwarding),
+    default=Forwarding.GATEWAYING,
+    help="dr, nat or tun.  [default: dr]",
+)
+@click.option(
+    "--u-threshold",
+    cls=EnvOption,
+    type=whole("a threshold", 0, 2**31 - 1),
+    help="Upper connection threshold.  [default: as it stands]",
+)
+@click.option(
+    "--l-threshold",
+    cls=EnvOption,
+    type=whole("a threshold", 0, 2**31 - 1),
+    help="Lower connection threshold.  [default: as it stands]",
+)
+@click.option(
+    "--scheduler", cls=EnvOption, help="Create a missing virtual service with this scheduler."
+)
+@click.option("--quiesce", cls=EnvOption, is_flag=True, help="Out is weight 0, not deleted.")
+@click.option("--startup-in", cls=EnvOption, is_flag=True, help="A startupalert puts in.")
+@click.option("--ipv6-fwmark", cls=EnvOption, is_flag=True, help="The firewall mark is of IPv6.")
+@click.option(
+    "--ipvsadm", cls=EnvOption, default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run."
+)
+@click.option(
+    "--ipvsadm-timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0.001),
+    default=5.0,
+    show_default=True,
+    help="Seconds after which an ipvsadm that hangs is ended.",
+)
+@click.option(
+    "--lock-timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for other runs.",
+)
+@click.option(
+    "--state-dir",
+    cls=EnvOption,
+    default=DEFAULT_STATE_DIR,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the lock is kept.",
+)
+@click.option("-n", "--dry-run", cls=EnvOption, is_flag=True, help="Print commands, run none.")
+@click.pass_context
+def _lvs_alert(ctx: click.Context, **given: Any) -> Outcome:
+    """Take real servers out of the table of a Linux Virtual Server, or put them back in (-u).
+
+    mon calls it as alert, upalert or redistribute, and says what happened in MON_ALERTTYPE. By hand
+    it takes out the real server -R, or puts it in with -u. Every option can also be given as an
+    environment variable: LVSALERT_ and its long name, such as LVSALERT_VIRTUAL_SERVICE.
+    """
+    environ: Mapping[str, str] = ctx.obj.environ
+    call = _call(given, environ, ctx.obj.stdin)
+    asked = _asked(given)
+    if call.by_hand and asked.real_server is None:
+        raise click.UsageError("Missing option '-R': a real server is needed where mon does not call.")
+    door = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
+    done = alert.run(
+        call,
+        asked,
+        door,
+        lookup=_lookup,
+        lock=(lock_path(given["state_dir"]), given["lock_timeout"]),
+        dry_run=given["dry_run"],
+    )
+    return _told(done, call, given)
+
+
+def _call(
+    given: Mapping[str, Any], environ: Mapping[str, str], stdin: Callable[[], str]
+) -> mon.AlertCall:
+    by_mon = "MON_ALERTTYPE" in environ or given["group"] or given["service"]
+    return mon.alert_call(
+        environ,
+        flags=[event for name, event in _FLAGS.items() if given[name]],
+        group=given["group"],
+        service=given["service"],
+        hosts=given["hosts"],
+        time=given["time"],
+        stdin=stdin() if by_mon else "",
+    )
+
+
+def _asked(given: Mapping[str, Any]) -> alert.Asked:
+    return alert.Asked(
+        virtual=given["virtual_service"],
+        protocol=given["protocol"],
+        real_server=given["real_server"],
+        real_port=given["real_port"],
+        weight=given["weight"],
+        forwarding=given["forwarding"],
+        upper=given["u_threshold"],
+        lower=given["l_threshold"],
+        scheduler=given["scheduler"],
+        quiesce=given["quiesce"],
+        startup_in=given["startup_in"],
+        ipv6_fwmark=given["ipv6_fwmark"],
+    )
+
+
+def _told(done: alert.Outcome, call: mon.AlertCall, given: Mapping[str, Any]) -> Outcome:
+    """Return what to print of a run, and tell syslog of it."""
+    errors = "".join(f"{NAME}: {mon.printable(str(error))}\n" for error in done.errors)
+    status = max((error.status for error in done.errors), default=0)
+    if given["dry_run"]:
+        lines = [f"{given['ipvsadm']} {' '.join(change.words)}" for change in done.changes]
+    else:
+        who = f"operator {_user()}" if call.by_hand else call.who
+        lines = [alert.describe(change, who) for change in done.changes]
+        _log("notice", "\n".join(lines))
+    if done.remark:
+        lines.append(f"{call.who}: {done.virtual}: {mon.printable(done.remark)}")
+        _log("info", lines[-1])
+    return Outcome(status, "".join(f"{line}\n" for line in lines), errors)
+
+
+def _user() -> str:
+    """Return the name of the user who runs this, or the number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:
+    from lvsalert.resolve import addresses_of
+
+    return addresses_of(names, family, timeout=_LOOKUP_SECONDS)
+
+
+def _log(priority: str, text: str) -> None:
+    """Tell syslog(3) each line of ``text``."""
+    if not text:
+        return
+    import syslog
+
+    syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_LOCAL0)
+    for line in text.splitlines():
+        syslog.syslog(getattr(syslog, f"LOG_{priority.upper()}"), line.removeprefix(f"{NAME}: "))
+    syslog.closelog()

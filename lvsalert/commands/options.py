@@ -1,0 +1,171 @@
+"""What the commands' options have in common: click's types and the environment variables.
+
+Every option can also come from a variable, LVSALERT_ and its long name in capitals, because mon
+calls a redistribute program without arguments. The command line wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple, Optional
+
+import click
+from click.core import ParameterSource
+
+from lvsalert.commands.entry import Outcome
+from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.model import parse_port
+from lvsalert.mon import printable
+
+PREFIX = "LVSALERT_"
+
+
+class Surroundings(NamedTuple):
+    """What a command gets besides its arguments; click carries it as the context's object."""
+
+    environ: Mapping[str, str]
+    stdin: Callable[[], str]
+
+
+class EnvOption(click.Option):
+    """An option that looks into the environment given as the context's object."""
+
+    @property
+    def variable(self) -> str:
+        """Return the name of the option's environment variable."""
+        long = next(each for each in (*self.opts, *self.secondary_opts) if each.startswith("--"))
+        return PREFIX + long[2:].replace("-", "_").upper()
+
+    def resolve_envvar_value(self, ctx: click.Context) -> Optional[str]:
+        """Return the variable's value; an empty one counts as none."""
+        surroundings: Surroundings = ctx.find_root().obj
+        return surroundings.environ.get(self.variable) or None
+
+
+class Parsed(click.ParamType):
+    """An option value parsed by a function that raises UsageError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
+        """Return the parsed value; one that is parsed already stays."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def number(what: str, low: float, high: Optional[float] = None) -> Parsed:
+    """Return the type of a number of seconds or the like from ``low`` up to ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= (high if high is not None else 1e9):
+            raise UsageError(f"{text!r} is not {what}{_bounds(low, high)}")
+        return value
+
+    return Parsed("number", parse)
+
+
+def whole(what: str, low: int, high: Optional[int] = None) -> Parsed:
+    """Return the type of a whole number from ``low`` up to ``high``."""
+
+    def parse(text: str) -> int:
+        digits = text[1:] if text.startswith("-") else text
+        value = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+        if value is None or value < low or (high is not None and value > high):
+            raise UsageError(f"{text!r} is not {what}{_bounds(low, high)}")
+        return value
+
+    return Parsed("integer", parse)
+
+
+def _bounds(low: float, high: Optional[float]) -> str:
+    return f" ({low:g} or more)" if high is None else f" ({low:g} to {high:g})"
+
+
+PORT = Parsed("port", parse_port)
+
+
+def invoke(
+    command: click.Command,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    stdin: Callable[[], str],
+) -> Outcome:
+    """Run a click command whose callback returns an ``Outcome``; what goes wrong is one line.
+
+    It goes to standard error, with status 3 for options that cannot be understood.
+    """
+    try:
+        outcome = command.main(
+            list(argv),
+            prog_name=command.name,
+            standalone_mode=False,
+            obj=Surroundings(environ, stdin),
+        )
+    except _Printed as text:
+        return Outcome(0, f"{text}\n")
+    except click.ClickException as error:
+        return Outcome(3, stderr=f"{command.name}: {printable(_one_line(error))}\n")
+    except LvsalertError as error:
+        return Outcome(error.status, stderr=f"{command.name}: {printable(str(error))}\n")
+    if isinstance(outcome, Outcome):
+        return outcome
+    raise TypeError(f"{command.name} returned {outcome!r}")
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Return a complaint that names the option or the variable it came from."""
+    text = " ".join(error.format_message().split())
+    if not isinstance(error, click.BadParameter) or isinstance(error, click.MissingParameter):
+        return text
+    param, context = error.param, error.ctx
+    if param is None or context is None or param.name is None:
+        return text
+    name = "/".join(param.opts)
+    if isinstance(param, EnvOption):
+        source = context.get_parameter_source(param.name)
+        if source is ParameterSource.ENVIRONMENT:
+            name = param.variable
+    return f"{name}: {error.message}"
+
+
+class _Printed(Exception):
+    """Text that was asked for instead of a run: the help or the version."""
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        raise _Printed(ctx.get_help())
+
+
+def _show_version(_ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        raise _Printed(f"lvsalert {version('lvsalert')}")
+
+
+def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
+    """Make a click command of a function: ``--help`` and ``--version``, options before arguments."""
+
+    def make(function: Callable[..., Outcome]) -> click.Command:
+        for flag, show, text in (
+            ("--version", _show_version, "Show the version and exit."),
+            ("--help", _show_help, "Show this text and exit."),
+        ):
+            function = click.option(
+                flag, is_flag=True, is_eager=True, expose_value=False, callback=show, help=text
+            )(function)
+        settings = {"allow_interspersed_args": False, "max_content_width": 100}
+        return click.command(name, add_help_option=False, context_settings=settings)(function)
+
+    return make

@@ -1,0 +1,65 @@
+"""Names to addresses, all at once, none of which can hold up the others (getaddrinfo(3))."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lvsalert.errors import ResolveError
+from lvsalert.model import canonical_address
+from lvsalert.workers import Workers
+
+# Each look-up that hangs holds a thread; a name beyond so many waits for one that is given up.
+MAX_LOOKUPS = 512
+
+
+class Address(NamedTuple):
+    """A numeric address and its family."""
+
+    family: int
+    text: str
+
+
+def numeric(name: str) -> list[Address]:
+    """Return the address that ``name`` itself is, without a look-up; none where it is a name."""
+    text = canonical_address(name)
+    if text is None:
+        return []
+    return [Address(socket.AF_INET6 if ":" in text else socket.AF_INET, text)]
+
+
+def look_up(name: str, family: int = socket.AF_UNSPEC) -> list[Address]:
+    """Return the addresses of ``name``, in getaddrinfo's order; may take long.
+
+    ResolveError where there is none.
+    """
+    try:
+        found = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise ResolveError(f"{name}: {error.strerror}") from None
+    except (OSError, UnicodeError):
+        raise ResolveError(f"{name}: not a name that can be looked up") from None
+    return list(dict.fromkeys(Address(each[0], str(each[4][0])) for each in found))
+
+
+def addresses_of(names: Iterable[str], family: int, *, timeout: float) -> dict[str, list[str]]:
+    """Return each name's numeric addresses, none where it has none or took over ``timeout`` s."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    lookups = Workers(lambda name: look_up(name, family), list(found), MAX_LOOKUPS)
+    deadline = time.monotonic() + timeout
+    left = len(found)
+    try:
+        poll = select.poll()
+        poll.register(lookups, select.POLLIN)
+        while left and (wait := deadline - time.monotonic()) > 0:
+            poll.poll(wait * 1000)
+            for answer in lookups.take():
+                left -= 1
+                if not isinstance(answer.value, BaseException):
+                    found[answer.job] = [address.text for address in answer.value]
+    finally:
+        lookups.close()
+    return found

@@ -1,0 +1,246 @@
+"""The IPVS table as a value, read from ipvsadm's text, and the plan from one table to another.
+
+Nothing here does I/O: text and values come in, values go out.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+from lvsalert.errors import IpvsadmError
+from lvsalert.model import (
+    Forwarding,
+    Protocol,
+    RealServer,
+    VirtualService,
+    canonical_address,
+    family_of,
+    split_endpoint,
+)
+
+Endpoint = tuple[str, int]
+"""A real server's address and port, by which the kernel tells entries of a service apart."""
+
+
+class Service(NamedTuple):
+    """A virtual service with what the table holds of it.
+
+    ``flags`` are the words of ipvsadm beyond the scheduler (``-p 300``, ``-o``), handed on as read.
+    """
+
+    virtual: VirtualService
+    scheduler: str
+    flags: tuple[str, ...]
+    real_servers: dict[Endpoint, RealServer]
+
+
+Table = dict[VirtualService, Service]
+
+
+class Change(NamedTuple):
+    """One step towards the wanted table: a command of ipvsadm and what it does to the entry.
+
+    ``before`` and ``after`` are the real server's entry, None where there is none; both are None
+    for a command on the service itself.
+    """
+
+    virtual: VirtualService
+    words: tuple[str, ...]
+    before: Optional[RealServer] = None
+    after: Optional[RealServer] = None
+
+
+_PROTOCOL_WORDS = {protocol.value: protocol for protocol in Protocol}
+_FORWARDING_WORDS = {forwarding.value: forwarding for forwarding in Forwarding}
+# The words of a destination that stand alone; every other one is followed by its value.
+_LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
+
+
+def parse(rules: str, thresholds: str = "") -> Table:
+    """Return the table that ``ipvsadm -Sn`` wrote.
+
+    ``thresholds`` is the text of ``ipvsadm -Ln --thresholds``, which alone shows them; entries that
+    it does not name have none. IpvsadmError for text that is neither.
+    """
+    table: Table = {}
+    for line in rules.splitlines():
+        words = line.split()
+        if not words:
+            continue
+        try:
+            _take_rule(table, words)
+        except (IndexError, KeyError, ValueError) as error:
+            raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
+    for virtual, endpoint, upper, lower in _threshold_rows(thresholds):
+        service = table.get(virtual)
+        real = service.real_servers.get(endpoint) if service else None
+        if service is not None and real is not None:
+            service.real_servers[endpoint] = real._replace(upper=upper, lower=lower)
+    return table
+
+
+def _take_rule(table: Table, words: list[str]) -> None:
+    verb, kind, name, *rest = words
+    family = socket.AF_INET6 if "-6" in rest else socket.AF_INET
+    rest = [word for word in rest if word != "-6"]
+    virtual = _virtual_service(_PROTOCOL_WORDS[kind], name, family)
+    if verb == "-A":
+        options = _pairs(rest)
+        scheduler = options.pop("-s", "")
+        flags = tuple(word for pair in options.items() for word in pair if word)
+        table[virtual] = Service(virtual, scheduler, flags, {})
+    elif verb == "-a":
+        real = _real_server(rest)
+        table[virtual].real_servers[real.address, real.port] = real
+    else:
+        raise ValueError(verb)
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    """Return option words with their values; a word followed by another option has none."""
+    pairs: dict[str, str] = {}
+    key = ""
+    for word in words:
+        if word.startswith("-"):
+            key = word
+            pairs[key] = ""
+        else:
+            pairs[key] = word
+    return pairs
+
+
+def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualService:
+    if protocol is Protocol.FWMARK:
+        return VirtualService(protocol, "", 0, int(name), family)
+    address, port = _endpoint(name)
+    return VirtualService(protocol, address, port, 0, family_of(address))
+
+
+def _endpoint(text: str) -> Endpoint:
+    host, port = split_endpoint(text)
+    address = canonical_address(host)
+    if address is None:
+        raise ValueError(text)
+    return address, int(port or 0)
+
+
+def _real_server(words: list[str]) -> RealServer:
+    address, port, weight, forwarding = "", 0, 1, Forwarding.GATEWAYING
+    flags: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "-r":
+            address, port = _endpoint(next(rest))
+        elif word == "-w":
+            weight = int(next(rest))
+        elif word in _FORWARDING_WORDS:
+            forwarding = _FORWARDING_WORDS[word]
+        elif word in _LONE_WORDS:
+            flags.append(word)
+        else:
+            flags += (word, next(rest))
+    if not address:
+        raise ValueError(words)
+    return RealServer(address, port, forwarding, weight, flags=tuple(flags))
+
+
+def _threshold_rows(text: str) -> Iterator[tuple[VirtualService, Endpoint, int, int]]:
+    """Yield service, endpoint, upper and lower threshold of each row that has one.
+
+    A service's row starts with its protocol, a real server's with an arrow (ipvsadm(8), -L).
+    """
+    virtual: Optional[VirtualService] = None
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] in ("TCP", "UDP", "SCTP"):
+            virtual = _virtual_service(Protocol[words[0]], words[1], 0)
+        elif len(words) >= 2 and words[0] == "FWM":
+            family = socket.AF_INET6 if "IPv6" in words else socket.AF_INET
+            virtual = _virtual_service(Protocol.FWMARK, words[1], family)
+        elif len(words) >= 4 and words[0] == "->" and virtual is not None:
+            upper, lower = int(words[2]), int(words[3])
+            if upper or lower:
+                yield virtual, _endpoint(words[1]), upper, lower
+
+
+def plan(actual: Table, desired: Table) -> list[Change]:
+    """Return the commands that bring ``actual`` to ``desired``, none where they are equal.
+
+    Services and real servers are put in before others are taken out, so that a service which is to
+    keep a real server never stands empty in between. Deleting a service takes its real servers with
+    it.
+    """
+    first: list[Change] = []
+    last: list[Change] = []
+    for virtual, service in desired.items():
+        standing = actual.get(virtual)
+        if standing is None:
+            first.append(_service_change("-A", service))
+        elif (standing.scheduler, standing.flags) != (service.scheduler, service.flags):
+            first.append(_service_change("-E", service))
+        have = standing.real_servers if standing is not None else {}
+        for endpoint, real in service.real_servers.items():
+            was = have.get(endpoint)
+            if was != real:
+                verb = "-a" if was is None else "-e"
+                words = (verb, *virtual.words(), "-r", real.endpoint, *real.words())
+                first.append(Change(virtual, words, was, real))
+        last += (
+            Change(virtual, ("-d", *virtual.words(), "-r", real.endpoint), real, None)
+            for endpoint, real in have.items()
+            if endpoint not in service.real_servers
+        )
+    last += (
+        Change(virtual, ("-D", *virtual.words())) for virtual in actual if virtual not in desired
+    )
+    return first + last
+
+
+def _service_change(verb: str, service: Service) -> Change:
+    words = (verb, *service.virtual.words(), "-s", service.scheduler, *service.flags)
+    return Change(service.virtual, words)
+
+
+def placed_in(
+    service: Service, asked: RealServer, *, upper: Optional[int], lower: Optional[int]
+) -> Service:
+    """Return ``service`` with ``asked`` in it.
+
+    Thresholds that are not asked for (None) and flags are those of the standing entry. With
+    gatewaying and tunnelling the port is the service's, as the kernel makes it whatever was asked.
+    """
+    if asked.forwarding is not Forwarding.MASQUERADING:
+        asked = asked._replace(port=service.virtual.port)
+    elif service.virtual.protocol is Protocol.FWMARK:
+        asked = asked._replace(port=0)
+    standing = service.real_servers.get((asked.address, asked.port))
+    if standing is not None:
+        same_method = standing.forwarding is asked.forwarding
+        asked = asked._replace(
+            upper=standing.upper, lower=standing.lower, flags=standing.flags if same_method else ()
+        )
+    if upper is not None:
+        asked = asked._replace(upper=upper)
+    if lower is not None:
+        asked = asked._replace(lower=lower)
+    return service._replace(
+        real_servers={**service.real_servers, (asked.address, asked.port): asked}
+    )
+
+
+def taken_out(service: Service, endpoint: Endpoint, *, quiesce: bool) -> Service:
+    """Return ``service`` with the entry out: deleted, or with ``quiesce`` at weight 0.
+
+    An entry that is not there stays away.
+    """
+    standing = service.real_servers.get(endpoint)
+    if standing is None:
+        return service
+    rest = dict(service.real_servers)
+    if quiesce:
+        rest[endpoint] = standing._replace(weight=0)
+    else:
+        del rest[endpoint]
+    return service._replace(real_servers=rest)

@@ -1,0 +1,111 @@
+"""Blocking calls in daemon threads, whose answers need not be awaited.
+
+For what cannot run on the sweep: look-ups of names, and libraries with sockets of their own. A
+thread that hangs is given up and replaced; it ends with the process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Callable, Generic, NamedTuple, TypeVar, Union
+
+Job = TypeVar("Job")
+Value = TypeVar("Value")
+
+
+class Answer(NamedTuple, Generic[Job, Value]):
+    """What became of a job: its value or the exception that it raised, and the seconds it took."""
+
+    job: Job
+    value: Union[Value, BaseException]
+    seconds: float
+
+
+class Workers(Generic[Job, Value]):
+    """Runs ``work`` on each job in up to ``limit`` threads at once."""
+
+    def __init__(self, work: Callable[[Job], Value], jobs: Iterable[Job], limit: int) -> None:
+        self._work = work
+        self._waiting = deque(jobs)
+        self._running: dict[Job, float] = {}
+        self._answers: deque[Answer[Job, Value]] = deque()
+        self._lock = threading.Lock()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._open = True
+        for _ in range(min(limit, len(self._waiting))):
+            self._start_thread()
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when there are answers to take."""
+        return self._reader
+
+    def take(self) -> list[Answer[Job, Value]]:
+        """Return the answers that came since the last call, without waiting."""
+        try:
+            os.read(self._reader, 65536)
+        except BlockingIOError:
+            pass
+        with self._lock:
+            answers = list(self._answers)
+            self._answers.clear()
+        return answers
+
+    def overdue(self, timeout: float) -> list[Job]:
+        """Give up the jobs that have run for ``timeout`` seconds and return them.
+
+        Their answers are dropped, and other threads take the places of theirs.
+        """
+        latest = time.monotonic() - timeout
+        with self._lock:
+            late = [job for job, started in self._running.items() if started <= latest]
+            for job in late:
+                del self._running[job]
+        for _ in late:
+            self._start_thread()
+        return late
+
+    def next_overdue(self, timeout: float) -> float:
+        """Return in how many seconds the next job will be overdue; ``timeout`` where none runs."""
+        with self._lock:
+            first = min(self._running.values(), default=None)
+        return timeout if first is None else max(0.0, first + timeout - time.monotonic())
+
+    def close(self) -> None:
+        """Drop what waits and runs. Threads that are busy end by themselves."""
+        with self._lock:
+            self._open = False
+            self._waiting.clear()
+            self._running.clear()
+            os.close(self._reader)
+            os.close(self._writer)
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            started = time.monotonic()
+            with self._lock:
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+                self._running[job] = started
+            try:
+                value: Union[Value, BaseException] = self._work(job)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller of take()
+                value = error
+            with self._lock:
+                if not self._open or self._running.get(job) != started:
+                    return
+                del self._running[job]
+                self._answers.append(Answer(job, value, time.monotonic() - started))
+                try:
+                    os.write(self._writer, b"\0")
+                except BlockingIOError:
+                    pass  # the pipe is full, so it is readable
