@@ -1,0 +1,78 @@
+"""Folders, ports and addresses for servers under test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def _all_may_enter(folder: Path) -> bool:
+    return all(at.stat().st_mode & stat.S_IXOTH for at in (folder, *folder.parents))
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Give a new folder that every user may enter and read, and remove it afterwards.
+
+    pytest's own tmp_path lies below a folder of mode 0700, and TMPDIR may too; the user mon has
+    to get in here.
+    """
+    candidates = (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))
+    parent = next(folder for folder in candidates if _all_may_enter(folder))
+    folder = Path(tempfile.mkdtemp(prefix="lvsalert-", dir=parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """Return a TCP port that nothing uses on `address` (IPv4 or IPv6, without brackets)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def join(address: str, port: int) -> str:
+    """Write address and port the way URLs, ipvsadm and nginx do: IPv6 in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def split(spelling: str) -> tuple[str, int]:
+    """Undo `join`."""
+    address, _, port = spelling.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
+def answers(spelling: str) -> bool:
+    """Say whether something accepts TCP connections at `address:port`."""
+    try:
+        with socket.create_connection(split(spelling), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def loopback(first: int, count: int) -> list[str]:
+    """Return `count` addresses 127.1.x.y of this machine, from number `first` on.
+
+    The whole of 127.0.0.0/8 answers on lo without being configured.
+    """
+    return [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(first, first + count)]
+
+
+def is_root() -> bool:
+    """Say whether the tests run as root."""
+    return os.geteuid() == 0

@@ -1,0 +1,97 @@
+"""Programs that a test starts: an argv list, output in a file, stopped by the test's own handle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+class Program:
+    """One program that can be started, stopped, killed and started again.
+
+    Its stdout and stderr go to the file `log`. It leads a process group of its own, so that the
+    children which a daemon forks end with it.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep what to run; `environment` is the whole environment, by default the test's own."""
+        self.argv = list(argv)
+        self.log = log
+        self.environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with stdin from the null device."""
+        assert self._process is None, f"{self.argv[0]} runs already"
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self.environment,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running program."""
+        assert self._process is not None, f"{self.argv[0]} does not run"
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        """What it wrote to stdout and stderr in all its lives."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program itself, not to its children."""
+        os.kill(self.pid, number)
+
+    def stop(self, deadline: float = 10) -> None:
+        """Ask it to end (TERM), and kill what is left of it and its children."""
+        if self._process is not None and self.runs:
+            self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(deadline)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and its children at once (KILL), as a power failure would."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()

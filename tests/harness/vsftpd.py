@@ -1,0 +1,95 @@
+"""The real vsftpd on loopback: anonymous access and, as root, one local user with a password."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.harness.places import answers, is_root, split
+from tests.harness.processes import Program
+from tests.harness.waiting import wait_until
+
+USER = "webmaster"
+PASSWORD = "open sesame"  # noqa: S105 - of no other server than this one
+FILE = "testpage.txt"
+CONTENT = "test page\n"
+
+_HASH = (  # openssl passwd -6
+    "$6$lvsalert$x9Jo0hCrXydVrNXD4XP5aJ6P9Y32UMbK"
+    "J8nhPIDUY2jAJqRSAhavz6D.znAYhNaARbLdm9e/O9Dn0iykmsDhg/"
+)
+_WITH_OWN_USERS = """
+mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && shift 2 && exec "$@"
+"""
+
+
+class Vsftpd(Program):
+    """A vsftpd at `place` (`address:port`, `[v6]:port`) that serves the file FILE to everyone.
+
+    As root it also lets the local user USER in with PASSWORD: it sees a passwd and a shadow file of
+    its own, in a mount namespace of its own, so that the machine's stay as they are.
+    """
+
+    def __init__(self, folder: Path, place: str, banner: str = "ready") -> None:
+        """Write the configuration into `folder`, one that every user may enter."""
+        self.place = place
+        program = shutil.which("vsftpd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        assert program is not None, "vsftpd is not installed"
+        files = folder / "files"
+        for made in (folder, files, folder / "empty"):
+            made.mkdir(exist_ok=True)
+        (files / FILE).write_text(CONTENT)
+        conf = folder / "vsftpd.conf"
+        conf.write_text(_configuration(folder, place, banner))
+        argv = [program, str(conf)]
+        if is_root():
+            argv = ["unshare", "--mount", "sh", "-c", _WITH_OWN_USERS, "sh", *_users(folder), *argv]
+        super().__init__(argv, folder / "output")
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        super().start()
+        wait_until(self._is_up, 10, lambda: f"vsftpd answers; it wrote: {self.output}")
+
+    def _is_up(self) -> bool:
+        assert self.runs, f"vsftpd ended: {self.output}"
+        return answers(self.place)
+
+
+def _configuration(folder: Path, place: str, banner: str) -> str:
+    address, port = split(place)
+    listen = (
+        {"listen": "NO", "listen_ipv6": "YES", "listen_address6": address}
+        if ":" in address
+        else {"listen": "YES", "listen_ipv6": "NO", "listen_address": address}
+    )
+    options = {
+        **listen,
+        "listen_port": str(port),
+        "background": "NO",
+        "ftpd_banner": banner,
+        "anonymous_enable": "YES",
+        "no_anon_password": "NO",
+        "anon_root": str(folder / "files"),
+        "secure_chroot_dir": str(folder / "empty"),
+        "seccomp_sandbox": "NO",
+        "xferlog_enable": "NO",
+        "max_clients": "2000",
+    }
+    if is_root():
+        options |= {
+            "local_enable": "YES",
+            "pam_service_name": "vsftpd",
+        }
+    else:
+        options |= {"run_as_launching_user": "YES"}
+    return "".join(f"{name}={value}\n" for name, value in options.items())
+
+
+def _users(folder: Path) -> list[str]:
+    passwd = folder / "passwd"
+    shadow = folder / "shadow"
+    everybody = Path("/etc/passwd").read_text()
+    passwd.write_text(f"{everybody}{USER}:x:65534:65534::{folder / 'files'}:/bin/sh\n")
+    shadow.write_text(f"{USER}:{_HASH}:19000:0:99999:7:::\n")
+    return [str(passwd), str(shadow)]
