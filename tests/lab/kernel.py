@@ -1,0 +1,132 @@
+"""The guest's kernel: Debian's stock one, unpacked into a cache folder and never installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import packages
+
+CACHE = Path("/var/cache/lvsalert-tests")
+# What finds the machine's root file system; everything else is loaded from there.
+BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
+INIT = Path(__file__).with_name("guest") / "init.sh"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An unpacked kernel package: `root` holds boot/ and lib/modules/ of `release`."""
+
+    root: Path
+    release: str
+
+    @property
+    def image(self) -> Path:
+        """The file that qemu boots."""
+        return self.root / "boot" / f"vmlinuz-{self.release}"
+
+    @property
+    def modules(self) -> Path:
+        """The folder that stands at /lib/modules in the guest."""
+        return self.root / "lib" / "modules"
+
+    def initramfs(self) -> bytes:
+        """Return a cpio archive with busybox, the init script and what it loads."""
+        needed = _in_order_of_need(self, BOOT_MODULES)
+        order = "".join(f"{module.name}\n" for module in needed)
+        files = {
+            "bin/busybox": (0o755, Path("/bin/busybox").read_bytes()),
+            "init": (0o755, INIT.read_bytes()),
+            "modules/order": (0o644, order.encode()),
+        }
+        files.update({f"modules/{module.name}": (0o644, module.read_bytes()) for module in needed})
+        return cpio(files, folders=("bin", "dev", "modules"))
+
+
+def prepare() -> Kernel:
+    """Return the kernel in the cache, downloaded first where it is not there."""
+    done = sorted(CACHE.glob("kernel-*/complete"))
+    if not done:
+        return _unpack(_newest_package())
+    return _at(done[-1].parent)
+
+
+def _at(root: Path) -> Kernel:
+    """Describe a complete folder of the cache."""
+    (image,) = (root / "boot").glob("vmlinuz-*")
+    return Kernel(root, image.name.removeprefix("vmlinuz-"))
+
+
+def _newest_package() -> str:
+    """Name the package that linux-image-amd64 stands for today."""
+    for attempt in (1, 2):
+        text = packages.run_apt("apt-cache", "depends", "linux-image-amd64")
+        found = re.search(r"Depends: (linux-image-\d\S*-amd64)$", text, re.MULTILINE)
+        if found:
+            return found[1]
+        if attempt == 1:
+            packages.refresh()
+    raise RuntimeError(f"apt knows no kernel behind linux-image-amd64:\n{text}")
+
+
+def _unpack(package: str) -> Kernel:
+    """Download a kernel package and unpack it; the marker file is the last thing written."""
+    root = CACHE / f"kernel-{package}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        work = Path(folder)
+        try:
+            packages.run_apt("apt-get", "download", "-q", package, cwd=work)
+        except RuntimeError:
+            # The list may be older than what the mirror still has.
+            packages.refresh()
+            packages.run_apt("apt-get", "download", "-q", package, cwd=work)
+        (archive,) = work.glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", archive, work / "root"], check=True)
+        (release,) = (entry.name for entry in (work / "root/lib/modules").iterdir())
+        subprocess.run(["depmod", "-b", work / "root", release], check=True)
+        (work / "root/complete").touch()
+        # mkdtemp keeps others out, and dpkg-deb copies that; the guest's mon reads modules too.
+        (work / "root").chmod(0o755)
+        shutil.rmtree(root, ignore_errors=True)
+        (work / "root").rename(root)
+    return _at(root)
+
+
+def _in_order_of_need(kernel: Kernel, names: tuple[str, ...]) -> list[Path]:
+    """List the files of the modules and of those they need, each after its needs."""
+    files: list[Path] = []
+    for name in names:
+        done = subprocess.run(
+            ["modprobe", "-d", kernel.root, "-S", kernel.release, "--show-depends", name],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for line in done.stdout.splitlines():
+            word, *rest = line.split()
+            if word == "insmod" and Path(rest[0]) not in files:
+                files.append(Path(rest[0]))
+    return files
+
+
+def cpio(files: dict[str, tuple[int, bytes]], folders: tuple[str, ...]) -> bytes:
+    """Return an archive in the "newc" form that the kernel unpacks, see cpio(5)."""
+    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in folders]
+    entries += [(name, stat.S_IFREG | mode, data) for name, (mode, data) in files.items()]
+    entries.append(("TRAILER!!!", 0, b""))
+    archive = bytearray()
+    for inode, (name, mode, data) in enumerate(entries, start=1):
+        encoded = os.fsencode(name) + b"\0"
+        fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        archive += b"\0" * (-len(archive) % 4)
+        archive += data
+        archive += b"\0" * (-len(archive) % 4)
+    return bytes(archive)

@@ -1,0 +1,148 @@
+"""Boots the guest and runs one command in it: qemu's emulation, so no hardware help is needed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tests.lab.kernel import Kernel
+
+BOOT = Path(__file__).with_name("guest") / "boot.py"
+CHECKOUT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class MachineError(Exception):
+    """The guest died, or took too long; the message ends with its console's last lines."""
+
+
+class Machine:
+    """One boot of the guest, for one command.
+
+    The guest sees this machine's files read-only under an overlay in memory, so it has the same
+    programs, checkout and Python and changes nothing here. What it writes to /run/lab arrives in
+    `share`. Use it as a context manager: leaving it ends the guest and removes the share.
+    """
+
+    def __init__(self, kernel: Kernel, *, memory: int = 1536) -> None:
+        self._kernel = kernel
+        self._memory = memory
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self.share = Path(tempfile.mkdtemp(prefix="lvsalert-lab-"))
+
+    @property
+    def console(self) -> str:
+        """What the guest's console showed so far."""
+        return (self.share / "console").read_bytes().decode(errors="replace").replace("\r\n", "\n")
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        terminal: bool = False,
+    ) -> None:
+        """Boot and run `argv` in the checkout, with `environment` beside ENVIRONMENT.
+
+        With `terminal` the command has the caller's terminal; otherwise what it prints is in
+        `console`.
+        """
+        order = {
+            "argv": list(argv),
+            "environment": {**ENVIRONMENT, **(environment or {})},
+            "cwd": str(CHECKOUT),
+            "modules": str(self._kernel.modules),
+            "terminal": terminal,
+        }
+        (self.share / "command.json").write_text(json.dumps(order))
+        initramfs = self.share / "initramfs"
+        initramfs.write_bytes(self._kernel.initramfs())
+        with (self.share / "console").open("wb") as console:
+            self._qemu = subprocess.Popen(
+                self._command(initramfs, terminal=terminal),
+                stdin=None if terminal else subprocess.DEVNULL,
+                stdout=None if terminal else console,
+                stderr=None if terminal else subprocess.STDOUT,
+            )
+
+    def wait(self, timeout: float) -> int:
+        """Return the command's exit status.
+
+        Raises MachineError where the guest is not done after `timeout` seconds, or went away
+        without leaving a status: a guest that dies has failed, whatever qemu's own status is.
+        """
+        deadline = time.monotonic() + timeout
+        while self.is_running():
+            if time.monotonic() > deadline:
+                self.stop()
+                raise MachineError(f"the guest took longer than {timeout:.0f} s\n{self.tail()}")
+            time.sleep(0.05)
+        return self.status()
+
+    def status(self) -> int:
+        """Return the exit status that the guest left, as wait() does, once it is off."""
+        left = self.share / "status"
+        if not left.exists():
+            raise MachineError(
+                f"the guest died without saying how its command ended\n{self.tail()}"
+            )
+        return int(left.read_text())
+
+    def is_running(self) -> bool:
+        """Tell whether the guest is on."""
+        return self._qemu is not None and self._qemu.poll() is None
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the last lines of the console."""
+        return "\n".join(self.console.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Switch the guest off, as a power cut does."""
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.share)
+
+    def _command(self, initramfs: Path, *, terminal: bool) -> list[str]:
+        """Return qemu's command line.
+
+        The accelerator is named because qemu may otherwise take KVM, which hangs where the device
+        exists without hardware behind it.
+        """
+        share = "local,security_model=none,multidevs=remap"
+        python = Path(sys.executable).resolve()
+        console = "chardev:mux" if terminal else "stdio"
+        argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "2"]
+        argv += ["-m", f"{self._memory}M", "-display", "none", "-no-reboot", "-nic", "none"]
+        argv += ["-monitor", "none"]
+        if terminal:
+            argv += ["-chardev", "stdio,id=mux,signal=off"]
+        argv += ["-serial", console, "-kernel", str(self._kernel.image), "-initrd", str(initramfs)]
+        argv += ["-virtfs", f"{share},path=/,mount_tag=host,readonly=on"]
+        argv += ["-virtfs", f"{share},path={self.share},mount_tag=lab"]
+        words = f"console=ttyS0 quiet loglevel=3 panic=-1 -- {python} -B {BOOT}"
+        return [*argv, "-append", words]
