@@ -7,14 +7,18 @@ from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
-PAUSE = 0.02
 
-
-def wait_until(condition: Callable[[], T], deadline: float, what: str | Callable[[], str]) -> T:
+def wait_until(
+    condition: Callable[[], T],
+    deadline: float,
+    what: str | Callable[[], str],
+    pause: float = 0.02,
+) -> T:
     """Call `condition` until it gives something true, and return that.
 
-    `deadline` is in seconds. When it has passed, an AssertionError says `what` was waited for; a
-    callable `what` is asked only then, so that it can tell what the world looked like in the end.
+    `deadline` and the `pause` between two calls are in seconds. When the deadline has passed, an
+    AssertionError says `what` was waited for; a callable `what` is asked only then, so that it can
+    tell what the world looked like in the end.
     """
     end = time.monotonic() + deadline
     while True:
@@ -24,4 +28,4 @@ def wait_until(condition: Callable[[], T], deadline: float, what: str | Callable
         if time.monotonic() >= end:
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"not within {deadline:g} s: {told}")
-        time.sleep(PAUSE)
+        time.sleep(pause)
