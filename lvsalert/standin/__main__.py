@@ -1,0 +1,7 @@
+"""`python -m lvsalert.standin`."""
+
+import os
+
+from . import run
+
+run(os.environ)
