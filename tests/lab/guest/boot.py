@@ -46,7 +46,7 @@ def _set_up(modules: Path) -> None:
     _do("mount", "--bind", str(modules), "/lib/modules")
     Path("/proc/sys/kernel/hostname").write_text("lab")
     _do("ip", "link", "set", "lo", "up")
-    _do("modprobe", "-a", "ip_vs", "ip_vs_rr", "ip_vs_wlc")
+    _do("modprobe", "-a", "ip_vs", "ip_vs_rr", "ip_vs_wlc", "ipip", "veth", "bridge")
 
 
 def _do(*argv: str) -> None:

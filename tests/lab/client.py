@@ -1,0 +1,162 @@
+"""The client: asks virtual services, once or all the while, and keeps every answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Callable
+
+from tests.harness.places import split
+from tests.harness.waiting import wait_until
+from tests.lab.network import Host
+
+TIMEOUT = 5.0
+# Between two questions, in seconds; the guest's processors are slow and others need them too.
+PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one question.
+
+    `begun` is when it was asked, as time.monotonic() has it; `server` is the real server's name as
+    it said it, None where there was no answer, and `error` says why not.
+    """
+
+    begun: float
+    server: str | None
+    error: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.begun:10.2f} {self.server or self.error}"
+
+
+@dataclass
+class Answers:
+    """The answers to one question that is asked again and again."""
+
+    service: str
+    all: list[Answer] = field(default_factory=list)
+
+    def since(self, moment: float) -> list[Answer]:
+        """Return the answers to the questions asked after `moment`."""
+        return [answer for answer in list(self.all) if answer.begun > moment]
+
+    def failures_since(self, moment: float) -> list[Answer]:
+        """Return those of them that no real server gave."""
+        return [answer for answer in self.since(moment) if answer.server is None]
+
+    def servers_since(self, moment: float) -> set[str]:
+        """Return the names of the real servers that answered them."""
+        return {answer.server for answer in self.since(moment) if answer.server is not None}
+
+    def wait_for(self, count: int, deadline: float = 60) -> float:
+        """Wait for `count` answers to questions asked from now on; return when that began."""
+        begun = time.monotonic()
+        wait_until(
+            lambda: len(self.since(begun)) >= count,
+            deadline,
+            lambda: f"{count} answers of {self.service}, there were {len(self.since(begun))}",
+        )
+        return begun
+
+    def wait_for_server(self, *names: str, deadline: float = 60) -> float:
+        """Wait until each of the real servers has answered from now on; return when that began."""
+        begun = time.monotonic()
+        wait_until(
+            lambda: self.servers_since(begun) >= set(names),
+            deadline,
+            lambda: f"answers of {names}, there were {self.servers_since(begun)}",
+        )
+        return begun
+
+
+class Client(Host):
+    """A host that asks."""
+
+    def __init__(self, name: str, *addresses: str) -> None:
+        super().__init__(name, addresses)
+        self.asked: list[Answers] = []
+
+    def ask(self, service: str, *, udp: bool = False) -> Answer:
+        """Ask `service`, an address:port, once."""
+        begun = time.monotonic()
+        try:
+            with self.inside():
+                return Answer(begun, (_ask_udp if udp else _ask_http)(service))
+        except OSError as error:
+            return Answer(begun, None, repr(error))
+
+    @contextmanager
+    def asking(self, service: str, *, udp: bool = False) -> Iterator[Answers]:
+        """Ask `service` all the while, in a thread of its own."""
+        answers = Answers(service)
+        self.asked.append(answers)
+        enough = threading.Event()
+
+        def go_on() -> None:
+            while not enough.wait(PAUSE):
+                answers.all.append(self.ask(service, udp=udp))
+
+        thread = threading.Thread(target=go_on, name=f"asks {service}")
+        thread.start()
+        try:
+            yield answers
+        finally:
+            enough.set()
+            thread.join()
+
+    def connect(self, service: str) -> socket.socket:
+        """Open a TCP connection and leave it open."""
+        with self.inside():
+            return socket.create_connection(split(service), TIMEOUT)
+
+    def story(self, last: int = 40) -> str:
+        """Return the last answers to each question, with a line a run of equal ones."""
+        parts = []
+        for answers in self.asked:
+            lines = [str(answer) for answer in answers.all[-last:]]
+            parts.append(f"{answers.service}: {len(answers.all)} answers\n" + "\n".join(lines))
+        return "\n".join(parts)
+
+
+def _ask_http(service: str) -> str:
+    """Fetch the page that names the real server."""
+    with socket.create_connection(split(service), TIMEOUT) as connection:
+        return name_over(connection)
+
+
+def name_over(connection: socket.socket) -> str:
+    """Ask for the page over an open connection, which the server closes after it."""
+    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    page = _read_all(connection.recv)
+    head, _, body = page.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise ConnectionError(f"not a good answer: {page!r}")
+    return body.decode().strip()
+
+
+def _ask_udp(service: str) -> str:
+    """Send one datagram and return what the echo server put before it."""
+    address = split(service)
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(TIMEOUT)
+        sender.connect(address)
+        sender.send(b"hello")
+        name, _, echo = sender.recv(1024).partition(b" ")
+    if echo != b"hello":
+        raise ConnectionError(f"not an echo: {name!r} {echo!r}")
+    return name.decode()
+
+
+def _read_all(receive: Callable[[int], bytes]) -> bytes:
+    """Read until the other side closes."""
+    parts = []
+    while part := receive(65536):
+        parts.append(part)
+    return b"".join(parts)

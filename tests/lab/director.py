@@ -1,0 +1,123 @@
+"""A director: a host with an IPVS table, and a mon that keeps it right."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.harness.mon import Mon
+from tests.harness.waiting import wait_until
+from tests.lab.addresses import GATEWAY, VIP, VIP6
+from tests.lab.network import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORWARDING = {
+    "ipv4/ip_forward": 1,
+    "ipv6/conf/all/forwarding": 1,
+    "ipv4/conf/all/send_redirects": 0,
+    "ipv4/conf/default/send_redirects": 0,
+    "ipv4/conf/eth0/send_redirects": 0,
+}
+
+
+class Director(Host):
+    """One of the two directors; the virtual address is on the active one."""
+
+    def __init__(self, name: str, address: str, inner: str, address6: str) -> None:
+        super().__init__(name, [f"{address}/24", f"{inner}/24", f"{address6}/64"])
+        self.set_sysctls(FORWARDING)
+        self._mons: list[HostMon] = []
+
+    def take_addresses(self) -> None:
+        """Become the active one."""
+        self._addresses("add")
+
+    def give_up_addresses(self) -> None:
+        """Stop being the active one."""
+        self._addresses("del")
+
+    def _addresses(self, verb: str) -> None:
+        """Add or delete what the active director has beside its own addresses."""
+        nodad = " nodad" if verb == "add" else ""
+        self.ip(
+            [
+                f"address {verb} {VIP}/32 dev eth0",
+                f"address {verb} {GATEWAY}/32 dev eth0",
+                f"address {verb} {VIP6}/128 dev eth0{nodad}",
+            ]
+        )
+
+    def ipvsadm(self, *argv: str, stdin: str = "") -> str:
+        """Run an ipvsadm that has to succeed, and return what it printed."""
+        return self.do("ipvsadm", *argv, stdin=stdin)
+
+    def try_ipvsadm(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run ipvsadm and return how it went."""
+        return self.run("ipvsadm", *argv, stdin=stdin)
+
+    def lay(self, *lines: str) -> None:
+        """Make the table consist of these rules, in ipvsadm's words."""
+        self.ipvsadm("-C")
+        for line in lines:
+            self.ipvsadm(*line.split())
+
+    @property
+    def table(self) -> list[str]:
+        """The table as `ipvsadm -Sn` has it."""
+        return self.ipvsadm("-Sn").splitlines()
+
+    @property
+    def thresholds(self) -> str:
+        """The table as `ipvsadm -Ln --thresholds` has it."""
+        return self.ipvsadm("-Ln", "--thresholds")
+
+    def wait_for_table(self, *lines: str, deadline: float = 60) -> None:
+        """Wait until the table consists of these rules, in the order of `ipvsadm -Sn`."""
+        wanted = list(lines)
+        wait_until(
+            lambda: self.table == wanted,
+            deadline,
+            lambda: "the table is\n" + "\n".join(wanted) + "\nit is\n" + "\n".join(self.table),
+            pause=0.2,
+        )
+
+    def mon(self, folder: Path, configuration: str, environment: Mapping[str, str]) -> Mon:
+        """Return a mon of this director, to be started by its user."""
+        mon = HostMon(self, folder, configuration, environment)
+        self._mons.append(mon)
+        return mon
+
+    def story(self) -> str:
+        """Return the table, its connections and what mon and its plugins said."""
+        parts = [self.ipvsadm("-Sn"), self.thresholds, self.ipvsadm("-Lcn")]
+        parts += [mon.story for mon in self._mons]
+        return "\n".join(parts)
+
+    def forget(self) -> None:
+        """Empty the table and drop the mons, which have ended."""
+        self.ipvsadm("-C")
+        self._mons.clear()
+
+
+class HostMon(Mon):
+    """A mon that runs on a host of the lab."""
+
+    def __init__(
+        self, host: Host, folder: Path, configuration: str, environment: Mapping[str, str]
+    ) -> None:
+        with host.inside():
+            super().__init__(folder, configuration, environment)
+        self._host = host
+
+    def start(self) -> None:
+        """Start it there."""
+        with self._host.inside():
+            super().start()
+
+    def command(self, line: str) -> list[str]:
+        """Give it a command, there."""
+        with self._host.inside():
+            return super().command(line)

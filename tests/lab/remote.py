@@ -1,0 +1,124 @@
+"""Scenarios are collected here, on the host, and run in the guest: one boot for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.waiting import wait_until
+from tests.lab import kernel, packages
+from tests.lab.machine import Machine, MachineError
+
+SCENARIOS = Path(__file__).with_name("scenarios")
+REPORTS = "reports"
+# What tells the guest's pytest that it is in the guest.
+IN_GUEST = "LVSALERT_LAB_GUEST"
+# For one scenario, the guest's boot before the first one among it, in seconds.
+DEADLINE = 300.0
+
+
+class Guest:
+    """The guest's pytest and what it reported so far; it boots when it is first asked."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._machine: Machine | None = None
+
+    def outcome(self, name: str) -> list[dict[str, Any]]:
+        """Return the reports of a scenario's phases: set-up, call and clean-up.
+
+        Raises MachineError where the guest is gone, or has not done it in time.
+        """
+        machine = self._machine or self._boot()
+        try:
+            return wait_until(
+                lambda: self._finished(machine, name), DEADLINE, "the scenario ends", pause=0.1
+            )
+        except AssertionError as error:
+            machine.stop()
+            raise MachineError(f"{error}\n{machine.tail(100)}") from None
+
+    def _boot(self) -> Machine:
+        """Start pytest in the guest with the scenarios that were chosen here."""
+        packages.install()
+        self._machine = machine = Machine(kernel.prepare())
+        pytest_words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+        machine.start([*pytest_words, *self.names], {IN_GUEST: "1"})
+        return machine
+
+    def _finished(self, machine: Machine, name: str) -> list[dict[str, Any]]:
+        """Return the scenario's reports if its clean-up is among them, else nothing."""
+        running = machine.is_running()
+        file = machine.share / REPORTS
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        reports = [json.loads(line) for line in lines if line.endswith("\n")]
+        mine = [report for report in reports if report["name"] == name]
+        if any(report["when"] == "teardown" for report in mine):
+            return mine
+        if not running:
+            raise MachineError(f"the guest is off and never reported {name}\n{machine.tail(100)}")
+        return []
+
+    def close(self) -> None:
+        """Switch the guest off and forget what it wrote."""
+        if self._machine is not None:
+            self._machine.__exit__(None, None, None)
+
+
+class Scenario(pytest.Item):
+    """Stands on the host for a test that runs in the guest, under the same name."""
+
+    guest: Guest
+
+    @classmethod
+    def of(cls, item: pytest.Item, guest: Guest) -> Scenario:
+        """Return what takes the collected test's place."""
+        parent = item.parent
+        assert parent is not None
+        made: Scenario = cls.from_parent(parent, name=item.name)
+        made.own_markers[:] = item.own_markers
+        made.guest = guest
+        return made
+
+    def runtest(self) -> None:
+        """Wait for the guest's verdict and make it ours."""
+        bad = [report for report in self.guest.outcome(self.nodeid) if report["outcome"] != "passed"]
+        for report in bad:
+            if report["outcome"] == "skipped":
+                pytest.skip(f"in the guest: {report['text']}")
+        if bad:
+            raise ScenarioFailedError("\n".join(report["text"] for report in bad))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what the guest's pytest showed; its traceback is the one that matters."""
+        if isinstance(excinfo.value, (ScenarioFailedError, MachineError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Say where the scenario is written."""
+        return self.path, None, self.name
+
+
+class ScenarioFailedError(Exception):
+    """A scenario failed in the guest; the message is the report from there."""
+
+
+def in_guest() -> bool:
+    """Tell whether this pytest is the one inside the guest."""
+    return IN_GUEST in os.environ
+
+
+def write_report(report: pytest.TestReport) -> None:
+    """In the guest: hand a phase's report to the host."""
+    text = "\n".join([report.longreprtext, *(f"--- {name} ---\n{said}" for name, said in report.sections)])
+    line = {"name": report.nodeid, "when": report.when, "outcome": report.outcome, "text": text}
+    with Path("/run/lab", REPORTS).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
