@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.certificates import Authority
+from tests.harness.installation import Installation, install
 from tests.harness.places import open_folder
+from tests.harness.standin import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -38,3 +40,16 @@ def folder() -> Iterator[Path]:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority for TLS servers under test."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """The suite, installed where mon's user can run it."""
+    with open_folder() as made:
+        yield install(made)
+
+
+@pytest.fixture
+def standin(folder: Path, installation: Installation) -> StandIn:
+    """An ipvsadm with an empty table of its own, where mon's user can run it."""
+    return StandIn(folder / "ipvs", installation.bin / "python")

@@ -17,6 +17,7 @@ PYTHON = "/usr/bin/python3"
 
 SOURCES = ("lvsalert", "alert.d", "mon.d")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
+PLUGINS = {"mon.d": ["http.monitor", "ftp.monitor", "fping.monitor"], "alert.d": ["lvs.alert"]}
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ def install(folder: Path) -> Installation:
     (wheel,) = folder.glob("*.whl")
     _run(pip, "install", "--quiet", str(wheel))
     made = Installation(folder)
-    done = made.run("lvs-director", "install", "--prefix", str(made.prefix))
-    assert done.returncode == 0, f"lvs-director install: {done.stdout}{done.stderr}"
+    for kind, names in PLUGINS.items():
+        (made.prefix / kind).mkdir(parents=True)
+        for name in names:
+            shutil.copy(made.bin / name, made.prefix / kind)
     return made
 
 

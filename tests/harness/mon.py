@@ -15,7 +15,7 @@ from tests.harness.syslog import Syslog
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -42,11 +42,16 @@ class Mon:
     """
 
     def __init__(
-        self, folder: Path, configuration: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        configuration: str,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """Lay out `folder`, a new one that every user may enter.
 
-        `environment` comes on top of a bare PATH; mon hands it on to monitors and alerts.
+        `environment` comes on top of a bare PATH; mon hands it on to monitors and alerts. `options`
+        are those of mon(8), such as `-S`: do not check anything.
         """
         folder.mkdir()
         for name in ("state", "log"):
@@ -60,7 +65,7 @@ class Mon:
         self._port = free_port()
         self.syslog = Syslog(folder)
         self._program = Program(
-            self.syslog.for_program([*_as_user(), *self._argv(folder)]),
+            self.syslog.for_program([*_as_user(), *self._argv(folder), *options]),
             folder / "output",
             {"PATH": "/usr/bin:/bin", **(environment or {})},
         )

@@ -1,0 +1,69 @@
+"""The stand-in for ipvsadm, as a program that mon's user can run, with a table of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.harness.mon import USER
+from tests.harness.places import is_root
+from tests.harness.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_WRITE = """
+import sys
+from pathlib import Path
+from lvsalert.standin import write_executable
+write_executable(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+class StandIn:
+    """An ipvsadm whose table is a file below `folder`, one that every user may enter."""
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        """Write the program for the interpreter `python`, which has to know the package."""
+        folder.mkdir()
+        state = folder / "state"
+        state.mkdir()
+        if is_root():
+            shutil.chown(state, USER, USER)
+        self.program = folder / "ipvsadm"
+        self.state = state
+        argv = [str(python), "-c", _WRITE, str(self.program), str(state / "table")]
+        subprocess.run(argv, check=True, cwd=folder)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that make the suite use it, and keep its lock beside the table."""
+        return {"LVSALERT_IPVSADM": str(self.program), "LVSALERT_STATE_DIR": str(self.state)}
+
+    def run(self, *arguments: str) -> str:
+        """Run it with these arguments, and return what it prints."""
+        done = subprocess.run(
+            [str(self.program), *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"ipvsadm {arguments}: {done.stderr}"
+        return done.stdout
+
+    def servers(self, virtual: str) -> dict[str, tuple[str, int]]:
+        """Return the real servers of a TCP service: `address:port` to forwarding and weight."""
+        rule = rf"^-a -t {re.escape(virtual)} -r (\S+) -([gmi]) -w (\d+)"
+        found = re.findall(rule, self.run("-Sn"), re.MULTILINE)
+        return {place: (forwarding, int(weight)) for place, forwarding, weight in found}
+
+    def wait_for(
+        self, virtual: str, places: set[str], story: Callable[[], str], deadline: float = 20
+    ) -> None:
+        """Wait until exactly `places` are the real servers of a service."""
+        wait_until(
+            lambda: set(self.servers(virtual)) == places,
+            deadline,
+            lambda: f"{virtual} is served by {sorted(places)}\n{self.run('-Sn')}\n{story()}",
+            0.1,
+        )
