@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, ResolveError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
@@ -39,14 +39,14 @@ class Asked(NamedTuple):
     """
 
     virtual: str
-    protocol: Optional[Protocol] = None
-    real_server: Optional[str] = None
-    real_port: Optional[str] = None
+    protocol: Protocol | None = None
+    real_server: str | None = None
+    real_port: str | None = None
     weight: int = 1
     forwarding: Forwarding = Forwarding.GATEWAYING
-    upper: Optional[int] = None
-    lower: Optional[int] = None
-    scheduler: Optional[str] = None
+    upper: int | None = None
+    lower: int | None = None
+    scheduler: str | None = None
     quiesce: bool = False
     startup_in: bool = False
     ipv6_fwmark: bool = False
@@ -65,7 +65,7 @@ class _Member(NamedTuple):
 
     name: str
     addresses: Sequence[str]
-    port: Optional[str]
+    port: str | None
     is_in: bool
 
 
@@ -85,27 +85,27 @@ def wish(call: AlertCall, asked: Asked) -> Wish:
     """Return which hosts the alert wants in and out.
 
     With ``asked.real_server`` that is the only host; otherwise they are those of the group. Only a
-    verdict takes a host out: a monitor that could not tell, or whose summary names none of the hosts
-    in question, changes nothing.
+    verdict takes a host out: a monitor that could not tell, or whose summary names none of the
+    hosts in question, changes nothing.
     """
-    alone = (asked.real_server,) if asked.real_server is not None else None
+    alone = (asked.real_server,) if asked.real_server is not None else ()
     if call.event is Event.UP or (call.event is Event.STARTUP and asked.startup_in):
         return Wish(hosts_in=alone or call.hosts)
     if call.event in (Event.TEST, Event.ACK, Event.DISABLE, Event.STARTUP):
         about = " ".join(alone or call.hosts)
         return Wish(remark=f"{call.event.value} alert for {about}, nothing changed")
-    if call.by_hand:
-        return Wish(hosts_out=alone or ())
-    failed = call.failed
-    if call.event is Event.FAILURE:
+    if call.event is Event.FAILURE and not call.by_hand:
         if call.retval == _CANNOT_TELL:
             return Wish(remark="the monitor could not tell (exit status 3), nothing changed")
-        if not failed & frozenset(_in_question(call, asked)):
+        if call.failed.isdisjoint(_in_question(call, asked)):
             return Wish(remark="the summary names no host in question, nothing changed")
-    if alone:
-        return Wish(hosts_out=alone)
+    return Wish(hosts_out=alone) if alone else _parted(call)
+
+
+def _parted(call: AlertCall) -> Wish:
+    """Return the hosts of the group, parted by whether the summary names them."""
     # A trap speaks for its service: one that names no host means all of them.
-    out = tuple(host for host in call.hosts if host in failed) or call.hosts
+    out = tuple(host for host in call.hosts if host in call.failed) or call.hosts
     return Wish(tuple(host for host in call.hosts if host not in out), out)
 
 
@@ -189,7 +189,7 @@ def _members(
     wanted: Wish, virtual: VirtualService, lookup: Lookup, errors: list[LvsalertError]
 ) -> list[_Member]:
     """Return the hosts with the addresses of their names, all names looked up at once."""
-    split: list[tuple[str, Optional[str], bool]] = []
+    split: list[tuple[str, str | None, bool]] = []
     for hosts, is_in in ((wanted.hosts_in, True), (wanted.hosts_out, False)):
         for host in hosts:
             try:
@@ -234,20 +234,20 @@ def _chosen(name: str, found: Sequence[str], standing: Sequence[str]) -> str:
 
 
 def _real_server(
-    virtual: VirtualService, asked: Asked, address: str, own_port: Optional[str]
+    virtual: VirtualService, asked: Asked, address: str, own_port: str | None
 ) -> RealServer:
     """Return the entry asked for at ``address``.
 
-    Only masquerading maps ports; a firewall mark's entries have none. The host's own port comes
-    first, then ``--real-port``, then the virtual service's.
+    Only masquerading maps ports. The host's own port comes first, then ``--real-port``, then the
+    virtual service's, which is 0 with a firewall mark.
     """
     if (":" in address) != (virtual.family == socket.AF_INET6):
         raise UsageError(f"{address} is of another address family than {virtual}")
     port = virtual.port
-    maps = asked.forwarding is Forwarding.MASQUERADING and virtual.protocol is not Protocol.FWMARK
     text = own_port or asked.real_port
-    if text is not None and maps:
-        port = parse_port(text, virtual.protocol.name.lower())
+    if text is not None and asked.forwarding is Forwarding.MASQUERADING:
+        is_mark = virtual.protocol is Protocol.FWMARK
+        port = parse_port(text, "tcp" if is_mark else virtual.protocol.name.lower())
     return RealServer(address, port, asked.forwarding, asked.weight)
 
 
@@ -268,7 +268,7 @@ _SPELLED = {
 }
 
 
-def _state(real: Optional[RealServer]) -> str:
+def _state(real: RealServer | None) -> str:
     if real is None:
         return "out"
     limits = f" thresholds {real.upper}/{real.lower}" if real.upper or real.lower else ""

@@ -1,8 +1,8 @@
 """What can go wrong, each with the exit status it means and a message that names the input.
 
-Status 3 is "cannot tell": nothing was judged and nothing was changed, because the request could not be
-understood or a privilege is missing. Status 1 is "not done": the request was clear, and the director
-could not be brought to it.
+Status 3 is "cannot tell": nothing was judged and nothing was changed, because the request could not
+be understood or a privilege is missing. Status 1 is "not done": the request was clear, and the
+director could not be brought to it.
 """
 
 from __future__ import annotations

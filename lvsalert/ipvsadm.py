@@ -41,8 +41,8 @@ class Ipvsadm:
     def locked(self, path: str, timeout: float) -> Iterator[None]:
         """Hold the lock at ``path`` against other runs, waiting ``timeout`` seconds at most.
 
-        The kernel frees it when its holder dies, however it dies. A running ipvsadm holds it too, so
-        that a batch whose sender was killed has ended before the next run reads the table.
+        The kernel frees it when its holder dies, however it dies. A running ipvsadm holds it too,
+        so that a batch whose sender was killed has ended before the next run reads the table.
         LockTimeoutError where it stays held, IpvsadmError where it cannot be had at all.
         """
         descriptor = _open_lock(path)
@@ -107,7 +107,9 @@ class Ipvsadm:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise IpvsadmError(f"cannot run {self.program}: {reason}") from None
         return _Answer(
-            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
         )
 
 

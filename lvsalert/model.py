@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from enum import Enum
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 
@@ -62,7 +62,7 @@ def parse_protocol(text: str) -> Protocol:
 
 
 def parse_forwarding(text: str) -> Forwarding:
-    """Return the forwarding method spelled ``text``, in any case; UsageError where there is none."""
+    """Return the forwarding method spelled ``text``, in any case; UsageError where it is none."""
     try:
         return _FORWARDINGS[text.lower()]
     except KeyError:
@@ -134,7 +134,7 @@ def join_endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def split_endpoint(text: str) -> tuple[str, Optional[str]]:
+def split_endpoint(text: str) -> tuple[str, str | None]:
     """Split ``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` into host and port.
 
     Both parts come back as they were written; the port is None where none was given. An IPv6
@@ -158,7 +158,7 @@ def split_endpoint(text: str) -> tuple[str, Optional[str]]:
     return host, port if colon else None
 
 
-def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> Optional[str]:
+def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> str | None:
     """Return a numeric address as inet_ntop(3) writes it, or None where ``text`` is none.
 
     ``family`` narrows what is taken. A zone (``fe80::1%eth0``) is kept.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.model import Result, State
@@ -148,8 +148,8 @@ class AlertCall(NamedTuple):
     service: str
     hosts: tuple[str, ...]
     failed: frozenset[str]
-    time: Optional[int]
-    retval: Optional[int]
+    time: int | None
+    retval: int | None
     detail: str
     by_hand: bool
 
@@ -162,8 +162,8 @@ class AlertCall(NamedTuple):
 def alert_event(environ: Mapping[str, str], flags: Sequence[Event]) -> Event:
     """Return the event that MON_ALERTTYPE names, or where that is missing the last of ``flags``.
 
-    mon passes one flag at most, and an up trap arrives as ``-T`` without ``-u``: the variable is the
-    truth. Without either it is a failure. UsageError for a name that mon does not have.
+    mon passes one flag at most, and an up trap arrives as ``-T`` without ``-u``: the variable is
+    the truth. Without either it is a failure. UsageError for a name that mon does not have.
     """
     name = environ.get("MON_ALERTTYPE")
     if name is None:
@@ -178,10 +178,10 @@ def alert_call(
     environ: Mapping[str, str],
     *,
     flags: Sequence[Event],
-    group: Optional[str],
-    service: Optional[str],
+    group: str | None,
+    service: str | None,
     hosts: str,
-    time: Optional[int],
+    time: int | None,
     stdin: str,
 ) -> AlertCall:
     """Return the alert that mon's options, its environment and its standard input describe.

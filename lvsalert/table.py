@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from lvsalert.errors import IpvsadmError
 from lvsalert.model import (
@@ -48,12 +48,14 @@ class Change(NamedTuple):
 
     virtual: VirtualService
     words: tuple[str, ...]
-    before: Optional[RealServer] = None
-    after: Optional[RealServer] = None
+    before: RealServer | None = None
+    after: RealServer | None = None
 
 
 _PROTOCOL_WORDS = {protocol.value: protocol for protocol in Protocol}
 _FORWARDING_WORDS = {forwarding.value: forwarding for forwarding in Forwarding}
+# What ipvsadm prints of every plain tunnel, and takes for granted where it is left out.
+_PLAIN_TUNNEL = ["--tun-type", "ipip"]
 # The words of a destination that stand alone; every other one is followed by its value.
 _LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
 
@@ -113,7 +115,8 @@ def _pairs(words: list[str]) -> dict[str, str]:
 
 def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualService:
     if protocol is Protocol.FWMARK:
-        return VirtualService(protocol, "", 0, int(name), family)
+        # The highest mark is printed as -1.
+        return VirtualService(protocol, "", 0, int(name) % 2**32, family)
     address, port = _endpoint(name)
     return VirtualService(protocol, address, port, 0, family_of(address))
 
@@ -143,6 +146,8 @@ def _real_server(words: list[str]) -> RealServer:
             flags += (word, next(rest))
     if not address:
         raise ValueError(words)
+    if flags == _PLAIN_TUNNEL:
+        flags = []
     return RealServer(address, port, forwarding, weight, flags=tuple(flags))
 
 
@@ -151,7 +156,7 @@ def _threshold_rows(text: str) -> Iterator[tuple[VirtualService, Endpoint, int, 
 
     A service's row starts with its protocol, a real server's with an arrow (ipvsadm(8), -L).
     """
-    virtual: Optional[VirtualService] = None
+    virtual: VirtualService | None = None
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] in ("TCP", "UDP", "SCTP"):
@@ -204,7 +209,7 @@ def _service_change(verb: str, service: Service) -> Change:
 
 
 def placed_in(
-    service: Service, asked: RealServer, *, upper: Optional[int], lower: Optional[int]
+    service: Service, asked: RealServer, *, upper: int | None, lower: int | None
 ) -> Service:
     """Return ``service`` with ``asked`` in it.
 
@@ -213,8 +218,6 @@ def placed_in(
     """
     if asked.forwarding is not Forwarding.MASQUERADING:
         asked = asked._replace(port=service.virtual.port)
-    elif service.virtual.protocol is Protocol.FWMARK:
-        asked = asked._replace(port=0)
     standing = service.real_servers.get((asked.address, asked.port))
     if standing is not None:
         same_method = standing.forwarding is asked.forwarding

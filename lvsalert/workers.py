@@ -6,12 +6,13 @@ thread that hangs is given up and replaced; it ends with the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Callable, Generic, NamedTuple, TypeVar, Union
+from typing import Callable, Generic, NamedTuple, TypeVar
 
 Job = TypeVar("Job")
 Value = TypeVar("Value")
@@ -21,7 +22,7 @@ class Answer(NamedTuple, Generic[Job, Value]):
     """What became of a job: its value or the exception that it raised, and the seconds it took."""
 
     job: Job
-    value: Union[Value, BaseException]
+    value: Value | BaseException
     seconds: float
 
 
@@ -47,10 +48,8 @@ class Workers(Generic[Job, Value]):
 
     def take(self) -> list[Answer[Job, Value]]:
         """Return the answers that came since the last call, without waiting."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 65536)
-        except BlockingIOError:
-            pass
         with self._lock:
             answers = list(self._answers)
             self._answers.clear()
@@ -97,15 +96,14 @@ class Workers(Generic[Job, Value]):
                 job = self._waiting.popleft()
                 self._running[job] = started
             try:
-                value: Union[Value, BaseException] = self._work(job)
-            except BaseException as error:  # noqa: BLE001 - handed to the caller of take()
+                value: Value | BaseException = self._work(job)
+            except BaseException as error:
                 value = error
             with self._lock:
                 if not self._open or self._running.get(job) != started:
                     return
                 del self._running[job]
                 self._answers.append(Answer(job, value, time.monotonic() - started))
-                try:
+                # A full pipe is readable, which is all that the byte is for.
+                with contextlib.suppress(BlockingIOError):
                     os.write(self._writer, b"\0")
-                except BlockingIOError:
-                    pass  # the pipe is full, so it is readable

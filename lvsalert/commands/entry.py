@@ -7,10 +7,11 @@ else, so that a signal that comes early already finds its handler; it draws in a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
@@ -32,10 +33,27 @@ Command = Callable[[Sequence[str], Mapping[str, str], "Callable[[], str]"], Outc
 # Faults of the program itself keep their default; KILL and STOP cannot be caught, and CHLD, CONT,
 # URG, WINCH and the terminal's stops do not end a process. PIPE is ignored by Python already.
 _NOT_CAUGHT = frozenset(
-    "SIGKILL SIGSTOP SIGCHLD SIGCONT SIGURG SIGWINCH SIGTSTP SIGTTIN SIGTTOU SIGPIPE SIGSEGV SIGBUS"
-    " SIGFPE SIGILL SIGABRT".split()
+    [
+        "SIGKILL",
+        "SIGSTOP",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGURG",
+        "SIGWINCH",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGPIPE",
+        "SIGSEGV",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGILL",
+        "SIGABRT",
+    ]
 )
 CANNOT_TELL = 3
+# How long after its deadline a run is ended by force.
+_GRACE_SECONDS = 2.0
 
 
 def fping_monitor() -> NoReturn:
@@ -84,10 +102,28 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     try:
         command: Command = import_module(f"lvsalert.commands.{module}").run
         outcome = command(sys.argv[1:], os.environ, _read_stdin)
-    except BaseException as error:  # noqa: BLE001 - mon must never see a traceback
+    except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     written = _emit(outcome) and stdout_open
     os._exit(outcome.status if written else CANNOT_TELL)
+
+
+@contextlib.contextmanager
+def watchdog(seconds: float) -> Iterator[None]:
+    """End the process as ``run_process`` ends it on a signal, where a deadline is overrun.
+
+    The sweep keeps its deadline by itself; this is for what cannot be interrupted otherwise, such
+    as a regular expression that explodes. It does nothing in a process of another kind, where
+    SIGALRM has no handler of ours.
+    """
+    if not callable(signal.getsignal(signal.SIGALRM)):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _fill_standard_streams() -> bool:

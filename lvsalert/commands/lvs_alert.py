@@ -136,7 +136,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 )
 @click.option("-n", "--dry-run", cls=EnvOption, is_flag=True, help="Print commands, run none.")
 @click.pass_context
-def _lvs_alert(ctx: click.Context, **given: Any) -> Outcome:
+def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     """Take real servers out of the table of a Linux Virtual Server, or put them back in (-u).
 
     mon calls it as alert, upalert or redistribute, and says what happened in MON_ALERTTYPE. By hand
@@ -147,7 +147,9 @@ def _lvs_alert(ctx: click.Context, **given: Any) -> Outcome:
     call = _call(given, environ, ctx.obj.stdin)
     asked = _asked(given)
     if call.by_hand and asked.real_server is None:
-        raise click.UsageError("Missing option '-R': a real server is needed where mon does not call.")
+        raise click.UsageError(
+            "Missing option '-R': a real server is needed where mon does not call."
+        )
     door = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
     done = alert.run(
         call,

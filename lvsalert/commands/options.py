@@ -7,7 +7,7 @@ calls a redistribute program without arguments. The command line wins.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,12 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.model import parse_port
 from lvsalert.mon import printable
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    # Generic only for the type checker: click 8.1 does not know the brackets.
+    _ParamType = click.ParamType
 
 PREFIX = "LVSALERT_"
 
@@ -36,20 +42,20 @@ class EnvOption(click.Option):
         long = next(each for each in (*self.opts, *self.secondary_opts) if each.startswith("--"))
         return PREFIX + long[2:].replace("-", "_").upper()
 
-    def resolve_envvar_value(self, ctx: click.Context) -> Optional[str]:
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Return the variable's value; an empty one counts as none."""
         surroundings: Surroundings = ctx.find_root().obj
         return surroundings.environ.get(self.variable) or None
 
 
-class Parsed(click.ParamType):
+class Parsed(_ParamType):
     """An option value parsed by a function that raises UsageError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the parsed value; one that is parsed already stays."""
         if not isinstance(value, str):
             return value
@@ -59,7 +65,7 @@ class Parsed(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-def number(what: str, low: float, high: Optional[float] = None) -> Parsed:
+def number(what: str, low: float, high: float | None = None) -> Parsed:
     """Return the type of a number of seconds or the like from ``low`` up to ``high``."""
 
     def parse(text: str) -> float:
@@ -74,11 +80,11 @@ def number(what: str, low: float, high: Optional[float] = None) -> Parsed:
     return Parsed("number", parse)
 
 
-def whole(what: str, low: int, high: Optional[int] = None) -> Parsed:
+def whole(what: str, low: int, high: int | None = None) -> Parsed:
     """Return the type of a whole number from ``low`` up to ``high``."""
 
     def parse(text: str) -> int:
-        digits = text[1:] if text.startswith("-") else text
+        digits = text.removeprefix("-")
         value = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
         if value is None or value < low or (high is not None and value > high):
             raise UsageError(f"{text!r} is not {what}{_bounds(low, high)}")
@@ -87,7 +93,7 @@ def whole(what: str, low: int, high: Optional[int] = None) -> Parsed:
     return Parsed("integer", parse)
 
 
-def _bounds(low: float, high: Optional[float]) -> str:
+def _bounds(low: float, high: float | None) -> str:
     return f" ({low:g} or more)" if high is None else f" ({low:g} to {high:g})"
 
 
@@ -155,7 +161,7 @@ def _show_version(_ctx: click.Context, _param: click.Parameter, asked: bool) -> 
 
 
 def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
-    """Make a click command of a function: ``--help`` and ``--version``, options before arguments."""
+    """Make a click command of a function, with ``--help`` and ``--version``."""
 
     def make(function: Callable[..., Outcome]) -> click.Command:
         for flag, show, text in (

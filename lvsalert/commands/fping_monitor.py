@@ -1,0 +1,129 @@
+"""fping.monitor: sends echo requests to all hosts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable
+
+import click
+
+from lvsalert import monitor
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.monitoring import common_options, monitor_outcome, outcome_of
+from lvsalert.commands.options import EnvOption, command, number, whole
+from lvsalert.model import State
+
+if TYPE_CHECKING:
+    from lvsalert.model import Result
+
+# What traceroutes to the failed hosts may add to a run that has no deadline of its own.
+_TRACE_SECONDS = 30.0
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
+    """Return mon's report on the hosts, and status 0, 1 or 3."""
+    return monitor_outcome(_fping_monitor, argv, environ, stdin)
+
+
+@command("fping.monitor")
+@click.option("-a", "--all", cls=EnvOption, is_flag=True, help="Fail only if all hosts fail.")
+@click.option(
+    "-r",
+    "--retries",
+    cls=EnvOption,
+    type=whole("a number of retries", 0, 100),
+    default=3,
+    show_default=True,
+    help="Further requests to a host that does not answer.",
+)
+@click.option(
+    "-s",
+    "--slow",
+    cls=EnvOption,
+    type=number("a number of milliseconds", 0),
+    metavar="MS",
+    help="An answer later than that is a failure.",
+)
+@click.option(
+    "-t",
+    "--timeout",
+    cls=EnvOption,
+    type=number("a number of milliseconds", 1),
+    default=2000.0,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds to wait for each answer.",
+)
+@click.option("-T", "--traceroute", cls=EnvOption, is_flag=True, help="Show the way to the failed.")
+@click.option(
+    "-i",
+    "--interval",
+    cls=EnvOption,
+    type=number("a number of milliseconds", 0),
+    default=0.02,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds between packets.",
+)
+@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@common_options
+@click.argument("hosts", nargs=-1, metavar="HOST...")
+def _fping_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
+    """Send echo requests to each HOST, a name or an address.
+
+    Every option can also be given as an environment variable: LVSALERT_ and its long name.
+    """
+    targets = monitor.targets_of(hosts, port=0)
+    names = [target.name for target in targets]
+    run = monitor.Run(_probe(targets, given), _seconds(names, given))
+    return outcome_of(
+        run,
+        given,
+        only_if_all_failed=given["all"],
+        details=_traces if given["traceroute"] else None,
+    )
+
+
+def _probe(
+    targets: Sequence[monitor.Target], given: Mapping[str, Any]
+) -> Callable[[float], Sequence[Result]]:
+    def probe(deadline: float) -> Sequence[Result]:
+        from lvsalert.probes.icmp import ping
+
+        slow = given["slow"]
+        return ping(
+            [target.host for target in targets],
+            prefer_ipv6=given["prefer_ipv6"],
+            retries=given["retries"],
+            wait=given["timeout"] / 1000,
+            pace=given["interval"] / 1000,
+            slow=None if slow is None else slow / 1000,
+            deadline=deadline,
+            lookup_timeout=_wait(given),
+        )
+
+    return probe
+
+
+def _wait(given: Mapping[str, Any]) -> float:
+    """Return for how many seconds a host's answer is awaited, all retries together."""
+    tries: int = given["retries"] + 1
+    return tries * float(given["timeout"]) / 1000
+
+
+def _seconds(names: Sequence[str], given: Mapping[str, Any]) -> float:
+    pacing = len(names) * (given["retries"] + 1) * given["interval"] / 1000
+    limits = monitor.Limits(
+        _wait(given) + pacing, given["deadline"], given["concurrency"], given["prefer_ipv6"]
+    )
+    tracing = _TRACE_SECONDS if given["traceroute"] and given["deadline"] is None else 0.0
+    return limits.seconds(names, max(1, len(names))) + tracing
+
+
+def _traces(results: Sequence[Result], deadline: float) -> Sequence[str]:
+    failed = [result.host for result in results if result.state is State.FAILED]
+    if not failed:
+        return ()
+    from lvsalert.probes.icmp import trace
+
+    return trace(failed, deadline)

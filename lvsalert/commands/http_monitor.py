@@ -1,0 +1,171 @@
+"""http.monitor: asks web servers for a page, all hosts at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable
+
+import click
+
+from lvsalert import monitor
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.monitoring import (
+    common_options,
+    limits_of,
+    login_options,
+    monitor_outcome,
+    outcome_of,
+    password_of,
+)
+from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number, whole
+from lvsalert.errors import UsageError
+from lvsalert.probes import http
+
+if TYPE_CHECKING:
+    from lvsalert.probes.https import Access
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
+    """Return mon's report on the hosts, and status 0, 1 or 3."""
+    return monitor_outcome(_http_monitor, argv, environ, stdin)
+
+
+@command("http.monitor")
+@click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port.  [default: 80, 443 with --tls]")
+@click.option(
+    "-t",
+    "--timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0.001),
+    default=30.0,
+    show_default=True,
+    help="Seconds for one host.",
+)
+@click.option(
+    "-u",
+    "--url",
+    cls=EnvOption,
+    type=Parsed("path", http.parse_path),
+    default="/",
+    show_default=True,
+    help="Path to ask for.",
+)
+@click.option(
+    "-a",
+    "--agent",
+    cls=EnvOption,
+    type=Parsed("text", http.parse_header_value),
+    default=http.DEFAULT_AGENT,
+    show_default=True,
+    help="User-Agent to send.",
+)
+@click.option(
+    "-m",
+    "--match",
+    cls=EnvOption,
+    type=Parsed("regex", http.parse_match),
+    help="Regular expression to find in headers or content.",
+)
+@click.option("-o", "--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@click.option("--tls", cls=EnvOption, is_flag=True, help="Speak TLS and verify the certificate.")
+@click.option("--cacert", cls=EnvOption, metavar="FILE", help="Certificates to trust.")
+@click.option("--insecure", cls=EnvOption, is_flag=True, help="Trust any certificate.")
+@click.option(
+    "--host-header",
+    cls=EnvOption,
+    type=Parsed("name", http.parse_host_header),
+    help="Name to ask for, and to verify with --tls.",
+)
+@click.option(
+    "--status",
+    cls=EnvOption,
+    type=Parsed("list", http.parse_status),
+    default=http.DEFAULT_STATUS,
+    show_default=True,
+    help="Statuses that are good.",
+)
+@click.option(
+    "--method",
+    cls=EnvOption,
+    type=click.Choice(["GET", "HEAD"]),
+    default="GET",
+    show_default=True,
+    help="Method to ask with.",
+)
+@click.option("--follow", cls=EnvOption, is_flag=True, help="Follow redirects.")
+@login_options
+@click.option(
+    "--slow",
+    cls=EnvOption,
+    type=number("a number of milliseconds", 0),
+    metavar="MS",
+    help="An answer later than that is a failure.",
+)
+@click.option(
+    "--max-bytes",
+    cls=EnvOption,
+    type=whole("a number of bytes", 0),
+    default=http.DEFAULT_MAX_BYTES,
+    show_default=True,
+    help="Bytes of content to read; the rest is not awaited.",
+)
+@common_options
+@click.argument("hosts", nargs=-1, metavar="HOST...")
+@click.pass_context
+def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
+    """Ask the web server on each HOST for a page.
+
+    A HOST is a name or an address, with a port of its own where that differs: host:port, [v6]:port.
+    Its answer is good if its status is accepted, and the expression of -m is found. Every option
+    can also be given as an environment variable: LVSALERT_ and its long name.
+    """
+    port = given["port"]
+    if port is None:
+        port = 443 if given["tls"] else 80
+    targets = monitor.targets_of(hosts, port)
+    check, access = _check(given), _access(given, ctx.obj.environ)
+    limits = limits_of(given)
+    if access is None:
+        run = monitor.by_sweep(targets, functools.partial(http.probe, check), limits)
+    else:
+        from lvsalert.probes.https import fetch
+
+        run = monitor.by_threads(targets, functools.partial(fetch, check, access), limits)
+    return outcome_of(run, given)
+
+
+def _check(given: Mapping[str, Any]) -> http.Check:
+    slow = given["slow"]
+    return http.Check(
+        path=given["url"],
+        method=given["method"],
+        agent=given["agent"],
+        host_header=given["host_header"],
+        status=given["status"],
+        match=given["match"],
+        slow=None if slow is None else slow / 1000,
+        max_bytes=given["max_bytes"],
+    )
+
+
+def _access(given: Mapping[str, Any], environ: Mapping[str, str]) -> Access | None:
+    """Return how to reach the page beyond plain HTTP, None where plain HTTP will do."""
+    if not given["tls"]:
+        for option in ("cacert", "insecure"):
+            if given[option]:
+                raise UsageError(f"--{option} goes with --tls")
+        if not given["follow"] and given["user"] is None:
+            return None
+    from lvsalert.probes.https import Access, check_ca_file
+
+    if given["cacert"] is not None:
+        check_ca_file(given["cacert"])
+    return Access(
+        tls=given["tls"],
+        ca_file=given["cacert"],
+        verify=not given["insecure"],
+        follow=given["follow"],
+        user=given["user"],
+        password=password_of(given["user"], given["password_file"], environ),
+    )

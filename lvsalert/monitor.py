@@ -1,0 +1,131 @@
+"""Hosts times a probe: what all monitors do from their arguments to mon's report."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from lvsalert import mon
+from lvsalert.errors import UsageError
+from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
+from lvsalert.sweep import Target
+
+if TYPE_CHECKING:
+    from lvsalert.probes.threaded import Fetch
+    from lvsalert.sweep import Probe
+
+# What a run takes beside the waiting: the start of the last hosts, the report.
+_SLACK_SECONDS = 1.0
+
+
+class Limits(NamedTuple):
+    """How long and how wide a run may be.
+
+    ``timeout`` is the seconds for one host, ``deadline`` those of the whole run (None: long enough
+    for all rounds), ``concurrency`` how many hosts are asked at once.
+    """
+
+    timeout: float
+    deadline: float | None
+    concurrency: int
+    prefer_ipv6: bool
+
+    def seconds(self, names: Sequence[str], concurrency: int) -> float:
+        """Return the seconds of the whole run.
+
+        Every round of hosts may take its whole time-out, and one more goes to names that were
+        looked up while the first ones ran.
+        """
+        if self.deadline is not None:
+            return self.deadline
+        rounds = math.ceil(len(names) / concurrency)
+        if any(canonical_address(name) is None for name in names):
+            rounds += 1
+        return rounds * self.timeout + _SLACK_SECONDS
+
+
+def targets_of(hosts: Sequence[str], port: int) -> list[Target]:
+    """Return what to probe, each host once. UsageError for a host that cannot be one.
+
+    A host may carry a port of its own, which comes before ``port``. mon's summary parts hosts by
+    blanks, so one with a blank in it could not be reported.
+    """
+    targets = []
+    for host in dict.fromkeys(hosts):
+        if not host or not host.isprintable() or " " in host:
+            raise UsageError(f"{host!r} is not a host: it is empty or holds a blank or worse")
+        name, own_port = split_endpoint(host)
+        targets.append(Target(host, name, port if own_port is None else parse_port(own_port)))
+    return targets
+
+
+class Run(NamedTuple):
+    """A probe of all hosts, ready to start.
+
+    ``probe`` gets the time (time.monotonic()) by which it has to be done and returns a result for
+    each host; ``seconds`` is what the whole run may take.
+    """
+
+    probe: Callable[[float], Sequence[Result]]
+    seconds: float
+
+
+def by_sweep(targets: Sequence[Target], probe: Probe, limits: Limits) -> Run:
+    """Return a run of conversations on the sweep."""
+    from lvsalert.sweep import descriptors_left, sweep
+
+    concurrency = min(limits.concurrency, descriptors_left())
+    return _run(functools.partial(sweep, targets, probe), targets, limits, concurrency)
+
+
+def by_threads(targets: Sequence[Target], fetch: Fetch, limits: Limits) -> Run:
+    """Return a run of a library's blocking calls in threads."""
+    from lvsalert.probes.threaded import MAX_THREADS, probe_in_threads
+
+    concurrency = min(limits.concurrency, MAX_THREADS)
+    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, concurrency)
+
+
+def _run(
+    probe: Callable[..., Sequence[Result]],
+    targets: Sequence[Target],
+    limits: Limits,
+    concurrency: int,
+) -> Run:
+    def until(deadline: float) -> Sequence[Result]:
+        return probe(
+            timeout=limits.timeout,
+            deadline=deadline,
+            concurrency=concurrency,
+            prefer_ipv6=limits.prefer_ipv6,
+        )
+
+    return Run(until, limits.seconds([target.name for target in targets], concurrency))
+
+
+def report(
+    run: Run,
+    *,
+    omit_good: bool,
+    only_if_all_failed: bool = False,
+    details: Callable[[Sequence[Result], float], Sequence[str]] | None = None,
+) -> mon.Report:
+    """Run the probe and return mon's report.
+
+    ``details`` gets the results and the deadline, and adds lines of its own to the report.
+    """
+    started = time.time()
+    deadline = time.monotonic() + run.seconds
+    results = run.probe(deadline)
+    notes = details(results, deadline) if details is not None else ()
+    return mon.report(
+        results,
+        started=started,
+        ended=time.time(),
+        omit_good=omit_good,
+        only_if_all_failed=only_if_all_failed,
+        notes=notes,
+    )
