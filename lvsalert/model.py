@@ -6,6 +6,7 @@ addresses are equal strings.
 
 from __future__ import annotations
 
+import re
 import socket
 from enum import Enum
 from typing import NamedTuple
@@ -129,6 +130,10 @@ class RealServer(NamedTuple):
         return tuple(words)
 
 
+# What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.
+_NAME = re.compile(r"[\w.-]+")
+
+
 def join_endpoint(address: str, port: int) -> str:
     """Return ``address:port``, with an IPv6 address in brackets."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -153,7 +158,7 @@ def split_endpoint(text: str) -> tuple[str, str | None]:
             raise UsageError(f"{text!r} is not an address: write [v6address]:port")
         return text, None
     host, colon, port = text.partition(":")
-    if not host or (colon and not port):
+    if not _NAME.fullmatch(host) or (colon and not port):
         raise UsageError(f"{text!r} is not an address: write host or host:port")
     return host, port if colon else None
 
@@ -179,6 +184,16 @@ def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> str | None:
 def family_of(address: str) -> int:
     """Return the address family of a numeric address: AF_INET6 where it has a colon."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def parse_scheduler(text: str) -> str:
+    """Return a scheduler's name; UsageError for what cannot be one, such as two words."""
+    if not _SCHEDULER.fullmatch(text):
+        raise UsageError(f"{text!r} is not a scheduler: a name such as wlc or rr")
+    return text
+
+
+_SCHEDULER = re.compile(r"[a-z0-9_]{1,15}", re.ASCII)
 
 
 def parse_port(text: str, protocol: str = "tcp") -> int:

@@ -57,7 +57,7 @@ class Target(NamedTuple):
 
 
 class TimedOut(Exception):
-    """Thrown into a conversation whose time is up; carries the seconds that it was given."""
+    """Thrown into a conversation whose time is up; says how long that was."""
 
 
 class Verdict(NamedTuple):
@@ -250,8 +250,8 @@ class _Sweep:
         except StopIteration as stop:
             verdict: Verdict = stop.value
             self._complete(task, verdict.reason, verdict.said)
-        except TimedOut:
-            self._complete(task, f"timed out after {self._timeout:g} s, nothing came")
+        except TimedOut as late:
+            self._complete(task, f"{late}, nothing came")
         except OSError as failure:
             self._fail(task, failure)
         else:
@@ -273,7 +273,7 @@ class _Sweep:
             elif now < task.limit:
                 self._push(task, task.limit)
             elif connected:
-                self._resume(task, TimedOut(self._timeout))
+                self._resume(task, TimedOut(f"timed out after {self._timeout:g} s"))
                 self._complete(task, f"timed out after {self._timeout:g} s")
             else:
                 self._complete(task, f"timed out after {self._timeout:g} s, no connection")

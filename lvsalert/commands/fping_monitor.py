@@ -15,6 +15,7 @@ from lvsalert.model import State
 
 if TYPE_CHECKING:
     from lvsalert.model import Result
+    from lvsalert.sweep import Target
 
 # What traceroutes to the failed hosts may add to a run that has no deadline of its own.
 _TRACE_SECONDS = 30.0
@@ -49,7 +50,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     "--timeout",
     cls=EnvOption,
     type=number("a number of milliseconds", 1),
-    default=2000.0,
+    default=2000,
     show_default=True,
     metavar="MS",
     help="Milliseconds to wait for each answer.",
@@ -85,7 +86,7 @@ def _fping_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
 
 
 def _probe(
-    targets: Sequence[monitor.Target], given: Mapping[str, Any]
+    targets: Sequence[Target], given: Mapping[str, Any]
 ) -> Callable[[float], Sequence[Result]]:
     def probe(deadline: float) -> Sequence[Result]:
         from lvsalert.probes.icmp import ping

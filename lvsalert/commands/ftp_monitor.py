@@ -38,7 +38,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     "--timeout",
     cls=EnvOption,
     type=number("a time-out in seconds", 0.001),
-    default=30.0,
+    default=30,
     show_default=True,
     help="Seconds for one host.",
 )

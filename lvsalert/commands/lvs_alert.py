@@ -12,7 +12,7 @@ from lvsalert import alert, mon
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, invoke, number, whole
 from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm, lock_path
-from lvsalert.model import MAX_WEIGHT, Forwarding, parse_forwarding, parse_protocol
+from lvsalert.model import MAX_WEIGHT, Forwarding, parse_forwarding, parse_protocol, parse_scheduler
 
 NAME = "lvs.alert"
 # How long all names together may take to look up.
@@ -102,7 +102,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     help="Lower connection threshold.  [default: as it stands]",
 )
 @click.option(
-    "--scheduler", cls=EnvOption, help="Create a missing virtual service with this scheduler."
+    "--scheduler",
+    cls=EnvOption,
+    type=Parsed("name", parse_scheduler),
+    help="Create a missing virtual service with this scheduler.",
 )
 @click.option("--quiesce", cls=EnvOption, is_flag=True, help="Out is weight 0, not deleted.")
 @click.option("--startup-in", cls=EnvOption, is_flag=True, help="A startupalert puts in.")

@@ -58,7 +58,7 @@ def probe(sock: socket.socket, _target: Target) -> Conversation:
     except _Broken as error:
         return Verdict(f"{stage}: {error}", said)
     except TimedOut as error:
-        return Verdict(f"timed out after {error} s, {stage}", said)
+        return Verdict(f"{error}, {stage}", said)
     except (ConnectionResetError, BrokenPipeError):
         return Verdict(f"{stage}: connection reset", said)
     if not reply.startswith(b"221"):

@@ -140,7 +140,7 @@ def probe(check: Check, sock: socket.socket, target: Target) -> Conversation:
     except Malformed as error:
         return Verdict(str(error), reader.head or reader.data[:_MAX_HEAD])
     except TimedOut as error:
-        return Verdict(f"timed out after {error} s, {reader.progress}", reader.head)
+        return Verdict(f"{error}, {reader.progress}", reader.head)
     except ConnectionResetError:
         return Verdict(f"connection reset, {reader.progress}", reader.head)
     seconds = time.monotonic() - started
