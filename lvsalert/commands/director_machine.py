@@ -1,0 +1,159 @@
+"""lvs-director install, uninstall and check: getting the plugins onto a machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lvsalert import access, check, install
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.options import EnvOption, command, number
+from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
+from lvsalert.plugins import DEFAULT_PREFIX, MODULES, MON_CF, search_lines
+
+_prefix = click.option(
+    "--prefix",
+    cls=EnvOption,
+    default=DEFAULT_PREFIX,
+    show_default=True,
+    metavar="FOLDER",
+    help="The folder with mon.d and alert.d.",
+)
+_root = click.option(
+    "--root",
+    cls=EnvOption,
+    default="/",
+    metavar="FOLDER",
+    help="Work on the tree of another system below this folder.",
+)
+_dry_run = click.option(
+    "-n", "--dry-run", cls=EnvOption, is_flag=True, help="Say what would be done, and do nothing."
+)
+_mon_user = click.option(
+    "--mon-user",
+    cls=EnvOption,
+    metavar="NAME",
+    help="The user that mon runs as.  [default: mon, or nobody where there is no mon]",
+)
+
+
+@command("install")
+@_prefix
+@_root
+@_mon_user
+@click.option(
+    "--systemd",
+    cls=EnvOption,
+    is_flag=True,
+    help="Give mon.service what it needs, and have IPVS loaded at boot.",
+)
+@_dry_run
+def install_command(
+    *, prefix: str, root: str, mon_user: str | None, systemd: bool, dry_run: bool
+) -> Outcome:
+    """Write mon's plugins so that they run with this interpreter and its packages.
+
+    A file that was written or edited by somebody else is not touched, and then nothing is written.
+    """
+    user = access.account(mon_user)
+    place = _place(prefix, root)
+    install.check_interpreter(user)
+    steps = install.survey(place, systemd=systemd)
+    conflicts = install.conflicts(steps)
+    if conflicts:
+        conflicts.append("nothing was written: move these files away, or choose another --prefix")
+        return Outcome(1, stderr="".join(f"lvs-director: {line}\n" for line in conflicts))
+    lines = [_step_line(step, dry_run=dry_run) for step in steps]
+    if not dry_run:
+        install.write(steps)
+        install.compile_package()
+        state_dir = install.make_state_dir(place, user) if systemd else None
+        lines += [f"made       {state_dir}"] if state_dir is not None else []
+    lines += ["", f"These lines of {MON_CF} let mon find them first:"]
+    lines += search_lines(place.prefix, _text(place.on_disk(MON_CF)))
+    return Outcome(0, _joined([*lines, *(_commands() if systemd else ())]))
+
+
+def _place(prefix: str, root: str) -> install.Place:
+    return install.Place(str(Path(prefix).absolute()), str(Path(root).absolute()).rstrip("/"))
+
+
+def _step_line(step: install.Step, *, dry_run: bool) -> str:
+    if step.standing is install.Standing.SAME:
+        return f"unchanged  {step.path}"
+    return f"{'would write' if dry_run else 'wrote      '[:10]} {step.path}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _commands() -> list[str]:
+    return [
+        "",
+        "After that, run:",
+        f"modprobe --all {' '.join(MODULES)}",
+        "systemctl daemon-reload",
+        "systemctl restart mon",
+    ]
+
+
+@command("uninstall")
+@_prefix
+@_root
+@_dry_run
+def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
+    """Remove what install wrote for this prefix, and nothing else.
+
+    A file that was edited since stays, and is named.
+    """
+    removed, left = install.remove(_place(prefix, root), dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    lines = [f"{verb}  {path}" for path in removed] + [f"left  {line}" for line in left]
+    return Outcome(0, _joined(lines or ["nothing to remove"]))
+
+
+@command("check")
+@click.option(
+    "--ipvsadm", cls=EnvOption, default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run."
+)
+@click.option(
+    "--ipvsadm-timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0.001),
+    default=5.0,
+    show_default=True,
+    help="Seconds after which an ipvsadm that hangs is ended.",
+)
+@click.option(
+    "--state-dir",
+    cls=EnvOption,
+    default=DEFAULT_STATE_DIR,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the lock is kept.",
+)
+@click.option(
+    "--mon-cf", cls=EnvOption, default=MON_CF, show_default=True, metavar="PATH", help="mon's own."
+)
+@_mon_user
+def check_command(**given: Any) -> Outcome:
+    """Say for the current user what can be used, and what to do about what cannot."""
+    findings = check.run(check.Subject(**given))
+    lines = []
+    for each in findings:
+        lines.append(f"{'ok' if each.todo is None else 'failed':<8}{each.name:<13}{each.found}")
+        if each.todo is not None:
+            lines.append(f"{'':<21}{each.todo}")
+    return Outcome(int(any(each.todo is not None for each in findings)), _joined(lines))
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return os.linesep.join([*lines, ""])

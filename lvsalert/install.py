@@ -1,0 +1,260 @@
+"""lvs-director install and uninstall: which files stand, which are to be written, and doing it.
+
+A file that somebody else wrote, or edited, is never overwritten and never removed: the mark in each
+written file (``lvsalert.plugins``) tells.
+"""
+
+from __future__ import annotations
+
+import compileall
+import contextlib
+import os
+import site
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from lvsalert import access
+from lvsalert.errors import NotDoneError
+from lvsalert.ipvsadm import DEFAULT_STATE_DIR
+from lvsalert.plugins import (
+    STATE_DIR_MODE,
+    File,
+    Mark,
+    check_prefix,
+    plugin_files,
+    read_mark,
+    signed,
+    system_files,
+)
+
+_PACKAGES = ("lvsalert", "click", "icmplib", "requests")
+
+
+class Standing(Enum):
+    """What stands where a file is to be; the value is what it is called in a report."""
+
+    ABSENT = "is not there"
+    SAME = "is as it would be written"
+    OURS = "was written by lvs-director"
+    EDITED = "was edited since lvs-director wrote it"
+    FOREIGN = "was not written by lvs-director"
+
+
+class Step(NamedTuple):
+    """A file, the path where it lies, what stands there, and the bytes that are to stand there."""
+
+    path: Path
+    file: File
+    standing: Standing
+    mark: Mark | None
+    data: bytes
+
+
+class Place(NamedTuple):
+    """Where to install: ``prefix`` holds mon.d and alert.d, ``root`` stands for / (``""`` is /)."""
+
+    prefix: str
+    root: str = ""
+
+    def on_disk(self, path: str) -> Path:
+        """Return where an absolute path lies under ``root``."""
+        return Path(self.root + path)
+
+
+def package_folders() -> list[str]:
+    """Return the folders in which a plugin has to look for lvsalert and what it needs."""
+    found = [str(each.parent) for each in _packages()]
+    found += [each for each in site.getsitepackages() if Path(each).is_dir()]
+    return list(dict.fromkeys(found))
+
+
+def _packages() -> list[Path]:
+    specs = [find_spec(name) for name in _PACKAGES]
+    return [Path(spec.origin).parent for spec in specs if spec is not None and spec.origin]
+
+
+def check_interpreter(user: access.Account) -> None:
+    """Check that ``user`` can run the plugins with this interpreter and its packages.
+
+    Where this process may, it tries as that user; otherwise it judges by the modes of folders and
+    files. NotDoneError names the folder that is closed, or has the interpreter's words.
+    """
+    code = f"import sys; sys.path += {package_folders()!r}; import lvsalert.commands.entry, "
+    said = access.run_as(user, [sys.executable, "-IS", "-c", code + ", ".join(_PACKAGES)])
+    if said == "":
+        return
+    wanted = [(Path(sys.executable), access.RUN), (Path(os.__file__), access.READ)]
+    for package in _packages():
+        wanted += [(package.parent, access.READ | access.RUN), (package, access.READ | access.RUN)]
+        wanted.append((package / "__init__.py", access.READ))
+    for path, need in wanted:
+        closed = access.first_closed(user, path, need)
+        if closed is not None:
+            raise NotDoneError(
+                f"{closed} is closed to the user {user.name}, who has to get at {path} through it:"
+                f" install from a virtual environment that {user.name} may read (umask 022,"
+                " /usr/bin/python3 -m venv /opt/lvsalert), or name the user that mon runs as"
+                " by --mon-user"
+            )
+    if said is not None:
+        raise NotDoneError(f"the user {user.name} cannot run {sys.executable}: {said}")
+
+
+def survey(place: Place, *, systemd: bool) -> list[Step]:
+    """Return a step for each file of an installation, with what stands there now.
+
+    UsageError where mon or the kernel could not use the prefix or the interpreter.
+    """
+    prefix = check_prefix(place.prefix)
+    files = plugin_files(prefix, sys.executable, package_folders())
+    if systemd:
+        files += system_files()
+    return [_step(place, file) for file in files]
+
+
+def _step(place: Place, file: File) -> Step:
+    path = place.on_disk(file.path)
+    with _told(path):
+        standing, mark, data = _look(path)
+        made = mark.made if mark is not None else _missing_folders(path)
+        wanted = signed(file, place.prefix, made)
+        if data == wanted and stat.S_IMODE(path.stat().st_mode) == file.mode:
+            standing = Standing.SAME
+    return Step(path, file, standing, mark, wanted)
+
+
+def _look(path: Path) -> tuple[Standing, Mark | None, bytes]:
+    """Return what stands at ``path``, its mark and its bytes; a link or folder is not ours."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        return Standing.FOREIGN, None, b""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Standing.ABSENT, None, b""
+    mark = read_mark(data)
+    if mark is None:
+        return Standing.FOREIGN, None, data
+    return Standing.OURS if mark.intact else Standing.EDITED, mark, data
+
+
+def _missing_folders(path: Path) -> int:
+    return sum(not folder.exists() for folder in path.parents)
+
+
+def conflicts(steps: Sequence[Step]) -> list[str]:
+    """Return a line for each file that is not to be overwritten."""
+    hands_off = (Standing.EDITED, Standing.FOREIGN)
+    return [f"{step.path} {step.standing.value}" for step in steps if step.standing in hands_off]
+
+
+def write(steps: Sequence[Step]) -> None:
+    """Write each file that is not there or out of date, whole or not at all.
+
+    NotDoneError names the first that cannot be written.
+    """
+    with _open_umask():
+        for step in steps:
+            if step.standing is not Standing.SAME:
+                with _told(step.path):
+                    step.path.parent.mkdir(parents=True, exist_ok=True)
+                    _replace(step.path, step.data, step.file.mode)
+
+
+def compile_package() -> None:
+    """Compile lvsalert to byte code, which mon's user may not do at each start."""
+    (folder,) = _packages()[:1]
+    if os.access(folder, os.W_OK):
+        with _open_umask():
+            compileall.compile_dir(folder, quiet=2)
+
+
+def make_state_dir(place: Place, user: access.Account) -> Path | None:
+    """Make the state directory as systemd would for the unit; return it where it is new."""
+    path = place.on_disk(DEFAULT_STATE_DIR)
+    if path.exists():
+        return None
+    with _told(path):
+        path.mkdir(parents=True)
+        path.chmod(STATE_DIR_MODE)
+        if os.geteuid() == 0:
+            os.chown(path, user.uid, user.gid)
+    return path
+
+
+def remove(place: Place, *, dry_run: bool) -> tuple[list[Path], list[str]]:
+    """Remove what an installation for this prefix wrote; return that, and a line for what is left.
+
+    Folders that were made for it go where they are empty, and so does an empty state directory with
+    the drop-in that asks for it.
+    """
+    files = [*plugin_files(check_prefix(place.prefix), sys.executable, ()), *system_files()]
+    removed: list[Path] = []
+    left = []
+    folders: set[Path] = set()
+    for file in files:
+        path = place.on_disk(file.path)
+        with _told(path):
+            standing, mark, _ = _look(path)
+        if mark is None or mark.prefix != place.prefix:
+            continue
+        if standing is Standing.EDITED:
+            left.append(f"{path} {standing.value}")
+            continue
+        removed.append(path)
+        folders.update(list(path.parents)[: mark.made])
+        if file.path.endswith(".service.d/lvsalert.conf"):
+            folders.add(place.on_disk(DEFAULT_STATE_DIR))
+    removed += _empty_without(folders, removed)
+    for path in () if dry_run else removed:
+        with _told(path):
+            path.rmdir() if path.is_dir() else path.unlink()
+    return removed, left
+
+
+def _empty_without(folders: set[Path], removed: Sequence[Path]) -> list[Path]:
+    """Return the folders, innermost first, in which nothing is left without ``removed``."""
+    gone = set(removed)
+    for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+        if folder.is_dir() and gone.issuperset(folder.iterdir()):
+            gone.add(folder)
+    return sorted(gone.difference(removed), key=lambda each: len(each.parts), reverse=True)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    """Write a file beside ``path`` and rename it: a plugin that mon starts meanwhile is whole."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(data)
+            os.fchmod(descriptor, mode)
+            stream.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _open_umask() -> Iterator[None]:
+    """Let folders and byte code be readable for mon's user, whatever root's umask is."""
+    previous = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(previous)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file into a NotDoneError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise NotDoneError(f"{path}: {error.strerror}") from None
