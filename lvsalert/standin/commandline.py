@@ -11,11 +11,16 @@ from .legal import COMMANDS, Refusal, check_command, check_tunnel, spoken
 from .popt import OptionError, Words
 from .words import V4, V6, leading_number, number, pack, pack_any4, place
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TRY_HELP = "Try `ipvsadm -h' or 'ipvsadm --help' for more information."
-PERSISTENCE_SECONDS = 360
+PERSISTENCE_SECONDS = "360"
 TIMEOUT_MAX = 31 * 86400
 INT_MAX = 2**31 - 1
-SCHED_FLAGS = {
+# The only scheduler that knows the flag by this name (empty: any), and the bit.
+_SCHED_FLAGS = {
     "flag-1": ("", 0x8),
     "flag-2": ("", 0x10),
     "flag-3": ("", 0x20),
@@ -24,25 +29,28 @@ SCHED_FLAGS = {
     "mh-fallback": ("mh", 0x8),
     "mh-port": ("mh", 0x10),
 }
-"""Scheduler flags: the only scheduler that has the name (empty: any), and the bit."""
-TUNNEL_TYPES = {"ipip": kernel.IPIP, "gue": kernel.GUE, "gre": kernel.GRE}
-TUNNEL_FLAGS = {"tun-nocsum": 0, "tun-csum": 1, "tun-remcsum": 2}
-ROLES = {"master": kernel.MASTER, "backup": kernel.BACKUP}
+_TUNNEL_TYPES = {"ipip": kernel.IPIP, "gue": kernel.GUE, "gre": kernel.GRE}
+_TUNNEL_FLAGS = {"tun-nocsum": 0, "tun-csum": 1, "tun-remcsum": 2}
+_ROLES = {"master": kernel.MASTER, "backup": kernel.BACKUP}
 _PROTOCOLS = {"tcp-service": kernel.TCP, "udp-service": kernel.UDP, "sctp-service": kernel.SCTP}
 _FORWARDING = {
     "masquerading": kernel.MASQUERADING,
     "ipip": kernel.TUNNELLING,
     "gatewaying": kernel.GATEWAYING,
 }
+# Least, greatest, the name in messages, and the field that takes it.
+_DAEMON_NUMBERS = {
+    "syncid": (0, 255, "syncid", "syncid"),
+    "mcast-port": (1, 65535, "mcast-port", "port"),
+    "mcast-ttl": (1, 255, "mcast-ttl", "ttl"),
+    "sync-maxlen": (1, 65535 - 28, "sync-maxlen", "maxlen"),
+}
 _NUMBERS = {
-    "weight": (0, INT_MAX, "weight"),
-    "u-threshold": (0, INT_MAX, "u_threshold"),
-    "l-threshold": (0, INT_MAX, "l_threshold"),
-    "syncid": (0, 255, "syncid"),
-    "mcast-port": (1, 65535, "mcast-port"),
-    "mcast-ttl": (1, 255, "mcast-ttl"),
-    "sync-maxlen": (1, 65535 - 28, "sync-maxlen"),
-    "tun-port": (1, 65535, "tunnel port"),
+    "weight": (0, INT_MAX, "weight", "weight"),
+    "u-threshold": (0, INT_MAX, "u_threshold", "upper"),
+    "l-threshold": (0, INT_MAX, "l_threshold", "lower"),
+    "tun-port": (1, 65535, "tunnel port", "tunnel_port"),
+    **_DAEMON_NUMBERS,
 }
 
 
@@ -76,11 +84,11 @@ def read(words: list[str]) -> Request:
         return request
     if name not in COMMANDS:
         raise Refusal(TRY_HELP, 255)
-    if name == "start-daemon" and value not in ROLES:
+    if name == "start-daemon" and value not in _ROLES:
         raise Refusal("illegal start-daemon parameter specified")
-    if name == "stop-daemon" and value not in ROLES:
+    if name == "stop-daemon" and value not in _ROLES:
         raise Refusal("illegal start_daemon specified")
-    request.daemon.state = ROLES.get(value or "", 0)
+    request.daemon.state = _ROLES.get(value or "", 0)
     for name, value in options:
         _take(request, name, value, line.last)
     leftover = line.leftover
@@ -108,74 +116,42 @@ def _take(request: Request, name: str, value: str | None, word: str) -> None:
     if spoken(name) in request.given:
         raise Refusal(f"multiple '{spoken(name)}' options specified")
     request.given.add(spoken(name))
-    if name == "persistent":
-        request.service.flags |= kernel.PERSISTENT
-        request.service.timeout = PERSISTENCE_SECONDS if value is None else _seconds(value, 1)
-    elif name == "ops":
+    taker = _TAKERS.get(name)
+    if taker is not None:
+        # Of the options with a value, -p is the only one that may come without it.
+        taker(request, name, PERSISTENCE_SECONDS if value is None else value)
+
+
+def _take_flag(request: Request, name: str, _value: str) -> None:
+    if name == "ops":
         request.service.flags |= kernel.ONE_PACKET
     elif name in _FORWARDING:
         request.server.forwarding = _FORWARDING[name]
-    elif name in TUNNEL_FLAGS:
-        request.server.tunnel_flags = TUNNEL_FLAGS[name]
-    elif value is not None:
-        _take_value(request, name, value)
+    else:
+        request.server.tunnel_flags = _TUNNEL_FLAGS[name]
 
 
-def _take_value(request: Request, name: str, value: str) -> None:
-    if name in _NUMBERS:
-        _take_number(request, name, value)
-    elif name in _PROTOCOLS:
-        _take_service(request.service, _PROTOCOLS[name], value)
-    elif name == "fwmark-service":
-        mark = number(value, 1, 2**32 - 1)
-        if mark is None:
-            raise Refusal(f"invalid fwmark value `{value}' specified")
-        request.service.family, request.service.protocol = V4, kernel.TCP
-        request.service.fwmark = mark
-    elif name == "netmask":
-        _take_netmask(request.service, value)
-    elif name == "real-server":
-        _take_server(request, value)
-    elif name == "scheduler":
+def _take_text(request: Request, name: str, value: str) -> None:
+    if name == "scheduler":
         request.service.scheduler = value[: kernel.NAME_MAX]
     elif name == "pe":
         request.service.engine = value[: kernel.NAME_MAX + 1]
     elif name == "sched-flags":
         request.sched_flags = value
-    elif name == "tun-type":
-        if value not in TUNNEL_TYPES:
-            raise Refusal("illegal tunnel type specified")
-        request.tunnel, request.server.tunnel_type = value, TUNNEL_TYPES[value]
-    elif name == "mcast-interface":
+    else:
         request.daemon.interface = value[: kernel.NAME_MAX]
-    elif name == "mcast-group":
-        _take_group(request.daemon, value)
 
 
 def _take_number(request: Request, name: str, value: str) -> None:
-    low, high, said = _NUMBERS[name]
+    low, high, said, field = _NUMBERS[name]
     found = number(value, low, high)
     if found is None:
         raise Refusal(f"illegal {said} specified")
-    if name == "weight":
-        request.server.weight = found
-    elif name == "u-threshold":
-        request.server.upper = found
-    elif name == "l-threshold":
-        request.server.lower = found
-    elif name == "syncid":
-        request.daemon.syncid = found
-    elif name == "mcast-port":
-        request.daemon.port = found
-    elif name == "mcast-ttl":
-        request.daemon.ttl = found
-    elif name == "sync-maxlen":
-        request.daemon.maxlen = found
-    elif name == "tun-port":
-        request.server.tunnel_port = found
+    setattr(request.daemon if name in _DAEMON_NUMBERS else request.server, field, found)
 
 
-def _take_service(service: kernel.VirtualService, protocol: int, value: str) -> None:
+def _take_service(request: Request, name: str, value: str) -> None:
+    service, protocol = request.service, _PROTOCOLS[name]
     found = place(value, protocol)
     if found is None:
         raise Refusal("illegal virtual server address[:port] specified")
@@ -186,7 +162,16 @@ def _take_service(service: kernel.VirtualService, protocol: int, value: str) -> 
         service.netmask = 128
 
 
-def _take_netmask(service: kernel.VirtualService, value: str) -> None:
+def _take_fwmark(request: Request, _name: str, value: str) -> None:
+    mark = number(value, 1, 2**32 - 1)
+    if mark is None:
+        raise Refusal(f"invalid fwmark value `{value}' specified")
+    request.service.family, request.service.protocol = V4, kernel.TCP
+    request.service.fwmark = mark
+
+
+def _take_netmask(request: Request, _name: str, value: str) -> None:
+    service = request.service
     if service.family == V6:
         service.netmask = leading_number(value)
         if not 1 <= service.netmask <= 128:
@@ -198,7 +183,7 @@ def _take_netmask(service: kernel.VirtualService, value: str) -> None:
     service.netmask = int.from_bytes(mask, "big")
 
 
-def _take_server(request: Request, value: str) -> None:
+def _take_server(request: Request, _name: str, value: str) -> None:
     found = place(value, request.service.protocol)
     if found is None:
         raise Refusal("illegal real server address[:port] specified")
@@ -207,13 +192,24 @@ def _take_server(request: Request, value: str) -> None:
     request.server.port = request.service.port if port is None else port
 
 
-def _take_group(daemon: kernel.SyncDaemon, value: str) -> None:
+def _take_group(request: Request, _name: str, value: str) -> None:
     family = V6 if ":" in value else V4
     group = pack(family, value)
     multicast = group is not None and (group[0] == 0xFF or (family, group[0] >> 4) == (V4, 0xE))
     if group is None or not multicast or (family == V4 and group[0] == 0xFF):
         raise Refusal(f"invalid {'IPv6' if family == V6 else 'IPv4'} mcast-group `{value}'")
-    daemon.group = group
+    request.daemon.group = group
+
+
+def _take_tunnel(request: Request, _name: str, value: str) -> None:
+    if value not in _TUNNEL_TYPES:
+        raise Refusal("illegal tunnel type specified")
+    request.tunnel, request.server.tunnel_type = value, _TUNNEL_TYPES[value]
+
+
+def _take_persistence(request: Request, _name: str, value: str) -> None:
+    request.service.flags |= kernel.PERSISTENT
+    request.service.timeout = _seconds(value, 1)
 
 
 def _seconds(text: str, low: int) -> int:
@@ -223,39 +219,65 @@ def _seconds(text: str, low: int) -> int:
     return seconds
 
 
+_TAKERS: dict[str, Callable[[Request, str, str], None]] = {
+    **dict.fromkeys(_PROTOCOLS, _take_service),
+    **dict.fromkeys(_NUMBERS, _take_number),
+    **dict.fromkeys(["ops", *_FORWARDING, *_TUNNEL_FLAGS], _take_flag),
+    **dict.fromkeys(["scheduler", "pe", "sched-flags", "mcast-interface"], _take_text),
+    "fwmark-service": _take_fwmark,
+    "netmask": _take_netmask,
+    "real-server": _take_server,
+    "mcast-group": _take_group,
+    "tun-type": _take_tunnel,
+    "persistent": _take_persistence,
+}
+
+
 def _finish(request: Request) -> None:
     """Check what only the whole line can tell, and fill in defaults, in ipvsadm's order."""
-    service, server = request.service, request.server
-    for flag in filter(None, request.sched_flags.split(",")):
-        if flag not in SCHED_FLAGS:
-            raise Refusal(f"invalid scheduler flag `{flag}'")
-        scheduler, bit = SCHED_FLAGS[flag]
-        if scheduler not in {"", service.scheduler}:
-            raise Refusal(f"incompatible scheduler flag `{flag}'")
-        service.flags |= bit
+    _finish_flags(request)
     check_command(request.command, request.given)
     if request.command in {"add-service", "edit-service"}:
-        if service.fwmark == 0 and service.port == 0 and not service.flags & kernel.PERSISTENT:
-            raise Refusal("Zero port specified for non-persistent service")
-        one_packet = service.flags & kernel.ONE_PACKET
-        if one_packet and service.fwmark == 0 and service.protocol != kernel.UDP:
-            raise Refusal("One-Packet Scheduling is only for UDP virtual services")
-        service.scheduler = service.scheduler or "wlc"
+        _finish_service(request.service)
+    elif request.command in {"add-server", "edit-server"}:
+        _finish_server(request)
     elif request.command == "start-daemon":
         request.daemon.interface = request.daemon.interface or "eth0"
-    elif request.command in {"add-server", "edit-server"}:
-        if service.fwmark == 0 and server.forwarding != kernel.MASQUERADING:
-            server.port = service.port
-        if server.family != service.family and server.forwarding != kernel.TUNNELLING:
-            raise Refusal("Different address family is allowed only for tunneling servers")
-        if any(name.startswith("tun-") for name in request.given):
-            if server.forwarding != kernel.TUNNELLING:
-                raise Refusal("Tunnel options conflict with forward method")
-            check_tunnel(request.tunnel, request.given)
     elif request.command == "list":
-        shown = request.given
-        special = shown & {"connection", "timeout", "daemon"}
-        if (special and shown & {"stats", "rate", "thresholds"}) or (
-            shown & {"timeout", "daemon"} and "persistent-conn" in shown
+        other = request.given & {"timeout", "daemon"}
+        columns = request.given & {"stats", "rate", "thresholds"}
+        if (columns and (other or "connection" in request.given)) or (
+            other and "persistent-conn" in request.given
         ):
             raise Refusal("options conflicts in the list command")
+
+
+def _finish_flags(request: Request) -> None:
+    for flag in filter(None, request.sched_flags.split(",")):
+        if flag not in _SCHED_FLAGS:
+            raise Refusal(f"invalid scheduler flag `{flag}'")
+        scheduler, bit = _SCHED_FLAGS[flag]
+        if scheduler not in {"", request.service.scheduler}:
+            raise Refusal(f"incompatible scheduler flag `{flag}'")
+        request.service.flags |= bit
+
+
+def _finish_service(service: kernel.VirtualService) -> None:
+    if service.fwmark == 0 and service.port == 0 and not service.flags & kernel.PERSISTENT:
+        raise Refusal("Zero port specified for non-persistent service")
+    one_packet = service.flags & kernel.ONE_PACKET
+    if one_packet and service.fwmark == 0 and service.protocol != kernel.UDP:
+        raise Refusal("One-Packet Scheduling is only for UDP virtual services")
+    service.scheduler = service.scheduler or "wlc"
+
+
+def _finish_server(request: Request) -> None:
+    service, server = request.service, request.server
+    if service.fwmark == 0 and server.forwarding != kernel.MASQUERADING:
+        server.port = service.port
+    if server.family != service.family and server.forwarding != kernel.TUNNELLING:
+        raise Refusal("Different address family is allowed only for tunneling servers")
+    if any(name.startswith("tun-") for name in request.given):
+        if server.forwarding != kernel.TUNNELLING:
+            raise Refusal("Tunnel options conflict with forward method")
+        check_tunnel(request.tunnel, request.given)

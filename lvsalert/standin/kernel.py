@@ -17,7 +17,7 @@ MASQUERADING, TUNNELLING, GATEWAYING = 0, 2, 3
 IPIP, GUE, GRE = 0, 1, 2
 MASTER, BACKUP = 1, 2
 SCHEDULERS = frozenset(
-    ("dh", "fo", "lblc", "lblcr", "lc", "mh", "nq", "ovf", "rr", "sed", "sh", "twos", "wlc", "wrr")
+    ("dh", "fo", "lblc", "lblcr", "lc", "mh", "nq", "ovf", "rr", "sed", "sh", "wlc", "wrr")
 )
 NAME_MAX = 15
 """The longest name of a scheduler or persistence engine, in bytes."""
@@ -146,6 +146,11 @@ class Table:
     def delete_service(self, service: VirtualService) -> None:
         """Forget a service with its destinations."""
         del self.services[self.find(service).key]
+
+    def zero(self, service: VirtualService) -> None:
+        """Zero the counters of a service; one without address, port and fwmark means all."""
+        if service.fwmark != 0 or service.port != 0 or any(service.address):
+            self.find(service)
 
     def add_destination(self, service: VirtualService, server: RealServer) -> None:
         """Take a new destination of a standing service."""

@@ -7,7 +7,7 @@ _OPTIONS = (
     "weight u-threshold l-threshold mcast-interface timeout daemon stats rate thresholds "
     "persistent-conn nosort syncid exact ops pe sched-flags mcast-group mcast-port mcast-ttl "
     "sync-maxlen tun-info tun-type tun-port tun-nocsum tun-csum tun-remcsum"
-).split()
+)
 _SPOKEN = {
     "tcp-service": "service-address",
     "udp-service": "service-address",
@@ -68,7 +68,7 @@ def spoken(name: str) -> str:
 
 def check_command(command: str, given: set[str]) -> None:
     """Refuse options that this command does not take, or lacks."""
-    _check(_OPTIONS, _COMMANDS[command], given, f"'{spoken(command)}' command")
+    _check(_OPTIONS.split(), _COMMANDS[command], given, f"'{spoken(command)}' command")
 
 
 def check_tunnel(tunnel: str, given: set[str]) -> None:

@@ -11,6 +11,9 @@ from .words import PROTOCOL_NAMES, V4, V6
 
 _VERSION = "IP Virtual Server version 1.2.1 (size=4096)\n"
 _CONNECTIONS = "IPVS connection entries\npro expire {:<11} {:<18} {:<18} {}\n"
+_ENGINE_CONNECTIONS = (
+    "IPVS connection entries\npro expire {:<11} {:<18} {:<18} {:<18} pe name          pe_data\n"
+)
 _SERVICE_SWITCHES = {kernel.TCP: "-t", kernel.UDP: "-u", kernel.SCTP: "--sctp-service"}
 _SWITCHES = {kernel.MASQUERADING: "-m", kernel.TUNNELLING: "-i", kernel.GATEWAYING: "-g"}
 _METHODS = {kernel.MASQUERADING: "Masq", kernel.TUNNELLING: "Tunnel", kernel.GATEWAYING: "Route"}
@@ -44,7 +47,8 @@ def listing(table: Table, given: set[str], asked: VirtualService) -> str:
     Raises OSError when that service does not stand.
     """
     if "connection" in given:
-        return _CONNECTIONS.format("state", "source", "virtual", "destination")
+        title = _ENGINE_CONNECTIONS if "persistent-conn" in given else _CONNECTIONS
+        return title.format("state", "source", "virtual", "destination")
     if "timeout" in given:
         return "Timeout (tcp tcpfin udp): {} {} {}\n".format(*table.timeouts)
     if "daemon" in given:
@@ -101,18 +105,25 @@ def _order(one: list[int], other: list[int]) -> int:
 
 def _place(address: bytes, port: int, protocol: int, *, numeric: bool) -> str:
     host = _socket.inet_ntop(V4 if len(address) == 4 else V6, address)
-    said = str(port)
-    if not numeric:
-        try:
-            said = _socket.getservbyport(port, PROTOCOL_NAMES.get(protocol, ""))
-        except OSError:
-            pass
-        if len(address) == 4:
-            try:
-                host = _socket.gethostbyaddr(host)[0]
-            except OSError:
-                pass
-    return f"{host}:{said}" if len(address) == 4 else f"[{host}]:{said}"
+    said = str(port) if numeric else _port_name(port, protocol)
+    if len(address) == 4:
+        return f"{host if numeric else _host_name(host)}:{said}"
+    # ipvsadm asks for names with the length of an IPv4 address, so that none is found.
+    return f"[{host}]:{said}"
+
+
+def _port_name(port: int, protocol: int) -> str:
+    try:
+        return _socket.getservbyport(port, PROTOCOL_NAMES[protocol])
+    except (KeyError, OSError):
+        return str(port)
+
+
+def _host_name(address: str) -> str:
+    try:
+        return _socket.gethostbyaddr(address)[0]
+    except OSError:
+        return address
 
 
 def _signed(fwmark: int) -> int:

@@ -1,4 +1,4 @@
-"""Numbers, addresses and ports as ipvsadm 1.31 takes them: C's strtol, atoi, inet_aton and netdb."""
+"""Numbers, addresses and ports as ipvsadm 1.31 takes them: strtol, atoi, inet_aton and netdb."""
 
 from __future__ import annotations
 
