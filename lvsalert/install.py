@@ -85,8 +85,12 @@ def check_interpreter(user: access.Account) -> None:
     Where this process may, it tries as that user; otherwise it judges by the modes of folders and
     files. NotDoneError names the folder that is closed, or has the interpreter's words.
     """
-    code = f"import sys; sys.path += {package_folders()!r}; import lvsalert.commands.entry, "
-    said = access.run_as(user, [sys.executable, "-IS", "-c", code + ", ".join(_PACKAGES)])
+    # A folder that cannot be read is imported as an empty namespace, which has no file.
+    code = (
+        f"import importlib, sys; sys.path += {package_folders()!r};"
+        f" sys.exit(not all(importlib.import_module(name).__file__ for name in {_PACKAGES!r}))"
+    )
+    said = access.run_as(user, [sys.executable, "-IS", "-c", code])
     if said == "":
         return
     wanted = [(Path(sys.executable), access.RUN), (Path(os.__file__), access.READ)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,12 +66,12 @@ def install_command(
     if conflicts:
         conflicts.append("nothing was written: move these files away, or choose another --prefix")
         return Outcome(1, stderr="".join(f"lvs-director: {line}\n" for line in conflicts))
-    lines = [_step_line(step, dry_run=dry_run) for step in steps]
+    lines = [_line(_verb(step, dry_run=dry_run), step.path) for step in steps]
     if not dry_run:
         install.write(steps)
         install.compile_package()
         state_dir = install.make_state_dir(place, user) if systemd else None
-        lines += [f"made       {state_dir}"] if state_dir is not None else []
+        lines += [_line("made", state_dir)] if state_dir is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(place.prefix, _text(place.on_disk(MON_CF)))
     return Outcome(0, _joined([*lines, *(_commands() if systemd else ())]))
@@ -82,10 +81,14 @@ def _place(prefix: str, root: str) -> install.Place:
     return install.Place(str(Path(prefix).absolute()), str(Path(root).absolute()).rstrip("/"))
 
 
-def _step_line(step: install.Step, *, dry_run: bool) -> str:
+def _verb(step: install.Step, *, dry_run: bool) -> str:
     if step.standing is install.Standing.SAME:
-        return f"unchanged  {step.path}"
-    return f"{'would write' if dry_run else 'wrote      '[:10]} {step.path}"
+        return "unchanged"
+    return "would write" if dry_run else "wrote"
+
+
+def _line(verb: str, what: object) -> str:
+    return f"{verb:<14}{what}"
 
 
 def _text(path: Path) -> str:
@@ -116,7 +119,7 @@ def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
     """
     removed, left = install.remove(_place(prefix, root), dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
-    lines = [f"{verb}  {path}" for path in removed] + [f"left  {line}" for line in left]
+    lines = [_line(verb, path) for path in removed] + [_line("left", line) for line in left]
     return Outcome(0, _joined(lines or ["nothing to remove"]))
 
 
@@ -156,4 +159,4 @@ def check_command(**given: Any) -> Outcome:
 
 
 def _joined(lines: Sequence[str]) -> str:
-    return os.linesep.join([*lines, ""])
+    return "".join(f"{line}\n" for line in lines)
