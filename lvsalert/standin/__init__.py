@@ -61,16 +61,20 @@ def run(environ: Mapping[str, str]) -> None:
     sys.exit(main(sys.argv[1:], environ, sys.stdin, sys.stdout, sys.stderr))
 
 
-def write_executable(path: str, table: str, python: str = sys.executable) -> None:
+def write_executable(
+    path: str | os.PathLike[str],
+    table: str | os.PathLike[str],
+    python: str | os.PathLike[str] = sys.executable,
+) -> None:
     """Write a program at `path` that is this stand-in on the file `table`, run by `python`.
 
     It takes nothing from the environment, so it works where that is cleared, as by lvs.alert.
     """
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     text = (
-        f"#!{python} -IS\n"
+        f"#!{os.fspath(python)} -IS\n"
         "import sys\n"
-        f"sys.path.insert(0, {package!r})\n"
+        f"sys.path.append({package!r})\n"
         "from lvsalert.standin import run\n"
         f"run({{{VARIABLE!r}: {os.path.abspath(table)!r}}})\n"
     )

@@ -129,7 +129,6 @@ class Table:
 
     def add_service(self, service: VirtualService) -> None:
         """Take a new service."""
-        _check_names(service)
         if service.key in self.services:
             raise OSError(errno.EEXIST, "service exists")
         _check_known(service)
@@ -137,7 +136,6 @@ class Table:
 
     def edit_service(self, service: VirtualService) -> None:
         """Replace all settings of a service; it keeps its destinations."""
-        _check_names(service)
         standing = self.find(service)
         _check_known(service)
         service.destinations = standing.destinations
@@ -225,11 +223,6 @@ def _fit_message(daemon: SyncDaemon) -> None:
         with open(f"/sys/class/net/{daemon.interface}/mtu", encoding="ascii") as file:
             whole = min(max(int(file.read()), 1500), 65535)
     daemon.maxlen = whole - headers
-
-
-def _check_names(service: VirtualService) -> None:
-    if len(service.engine) > NAME_MAX:
-        raise OSError(errno.ERANGE, "name too long")
 
 
 def _check_known(service: VirtualService) -> None:

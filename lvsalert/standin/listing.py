@@ -103,8 +103,10 @@ def _order(one: list[int], other: list[int]) -> int:
     return 0
 
 
-def _place(address: bytes, port: int, protocol: int, *, numeric: bool) -> str:
+def _place(service: VirtualService, address: bytes, port: int, *, numeric: bool) -> str:
     host = _socket.inet_ntop(V4 if len(address) == 4 else V6, address)
+    # The kernel tells no protocol for a fwmark, so that its ports have no names.
+    protocol = 0 if service.fwmark != 0 else service.protocol
     said = str(port) if numeric else _port_name(port, protocol)
     if len(address) == 4:
         return f"{host if numeric else _host_name(host)}:{said}"
@@ -146,7 +148,7 @@ def _mask(service: VirtualService) -> str:
 def _rule_name(service: VirtualService, *, numeric: bool) -> str:
     if service.fwmark != 0:
         return f"-f {_signed(service.fwmark)}" + (" -6" if service.family == V6 else "")
-    where = _place(service.address, service.port, service.protocol, numeric=numeric)
+    where = _place(service, service.address, service.port, numeric=numeric)
     return f"{_SERVICE_SWITCHES[service.protocol]} {where}"
 
 
@@ -166,7 +168,7 @@ def _service_rule(service: VirtualService, name: str) -> str:
 
 
 def _server_rule(service: VirtualService, name: str, server: RealServer, numeric: bool) -> str:
-    where = _place(server.address, server.port, service.protocol, numeric=numeric)
+    where = _place(service, server.address, server.port, numeric=numeric)
     line = f"-a {name} -r {where} {_SWITCHES[server.forwarding]} -w {server.weight}"
     if server.forwarding == kernel.TUNNELLING:
         line += f" --tun-type {_TUNNELS[server.tunnel_type]}"
@@ -203,7 +205,7 @@ def _service_line(service: VirtualService, given: set[str], column: str) -> str:
         name = f"FWM  {_signed(service.fwmark)}" + (" IPv6" if service.family == V6 else "")
     else:
         protocol = PROTOCOL_NAMES[service.protocol].upper()
-        where = _place(service.address, service.port, service.protocol, numeric="numeric" in given)
+        where = _place(service, service.address, service.port, numeric="numeric" in given)
         name = f"{protocol:<4} {where}"
         if service.family == V4:
             name = name[:33]
@@ -224,7 +226,7 @@ def _service_line(service: VirtualService, given: set[str], column: str) -> str:
 
 
 def _server_line(service: VirtualService, server: RealServer, given: set[str], column: str) -> str:
-    where = _place(server.address, server.port, service.protocol, numeric="numeric" in given)
+    where = _place(service, server.address, server.port, numeric="numeric" in given)
     if service.family == V4:
         where = where[:28]
     line = f"  -> {where:<28}"
