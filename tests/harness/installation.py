@@ -17,7 +17,6 @@ PYTHON = "/usr/bin/python3"
 
 SOURCES = ("lvsalert", "alert.d", "mon.d")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
-PLUGINS = {"mon.d": ["http.monitor", "ftp.monitor", "fping.monitor"], "alert.d": ["lvs.alert"]}
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,19 @@ def install(folder: Path) -> Installation:
         shutil.copytree(CHECKOUT / name, source / name)
     for name in FILES:
         shutil.copy(CHECKOUT / name, source)
+    (source / "setup.cfg").write_text(
+        (source / "setup.cfg")
+        .read_text()
+        .replace("    lvsalert.probes\n", "    lvsalert.probes\n    lvsalert.standin\n")
+    )  # TEMPORARY
     _run(PYTHON, "-m", "venv", str(folder / "venv"))
     pip = str(folder / "venv" / "bin" / "pip")
     _run(pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
     _run(pip, "install", "--quiet", str(wheel))
     made = Installation(folder)
-    for kind, names in PLUGINS.items():
-        (made.prefix / kind).mkdir(parents=True)
-        for name in names:
-            shutil.copy(made.bin / name, made.prefix / kind)
+    done = made.run("lvs-director", "install", "--prefix", str(made.prefix))
+    assert done.returncode == 0, f"lvs-director install: {done.stdout}{done.stderr}"
     return made
 
 
