@@ -132,6 +132,8 @@ class RealServer(NamedTuple):
 
 # What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.
 _NAME = re.compile(r"[\w.-]+")
+# What an interface is called: a blank or a line's end would part an address into words of a batch.
+_ZONE = re.compile(r"[\w.-]{1,15}", re.ASCII)
 
 
 def join_endpoint(address: str, port: int) -> str:
@@ -177,7 +179,8 @@ def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> str | None:
             continue
         if not percent:
             return numeric
-        return f"{numeric}%{zone}" if zone and each == socket.AF_INET6 else None
+        takes_zone = each == socket.AF_INET6 and _ZONE.fullmatch(zone)
+        return f"{numeric}%{zone}" if takes_zone else None
     return None
 
 

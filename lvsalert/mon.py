@@ -122,6 +122,10 @@ def reasons(detail: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match[2] != "ok"}
 
 
+# An exit status, wait(2).
+_STATUS = re.compile(r"[0-9]{1,3}")
+
+
 class Event(Enum):
     """Why an alert was called; the values are those of MON_ALERTTYPE."""
 
@@ -203,7 +207,7 @@ def alert_call(
         hosts=members,
         failed=failed,
         time=time,
-        retval=int(retval) if retval.isascii() and retval.isdigit() else None,
+        retval=int(retval) if _STATUS.fullmatch(retval) else None,
         detail=detail if tells else "",
         by_hand="MON_ALERTTYPE" not in environ and group is None and service is None,
     )
