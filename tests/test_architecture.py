@@ -1,4 +1,4 @@
-"""The floors of the house: imports point downwards only, and dear modules stay where they belong."""
+"""The floors of the house: imports point downwards only, and libraries stay where they belong."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _own(imported: str) -> str | None:
 
 def _floor(module: str) -> int:
     """Return the floor of a module, or of the folder that it lies in."""
-    return FLOORS[module.split(".")[0]]
+    return FLOORS[module.partition(".")[0]]
 
 
 def test_every_module_has_its_floor() -> None:

