@@ -219,7 +219,8 @@ class _Pinger:
     def _advance(self, target: _Target, now: float) -> None:
         """Send the target's next request, or give it up where it has had them all."""
         if target.tries > self._manner.retries:
-            reason = f"no answer to {target.tries} echo requests"
+            plural = "" if target.tries == 1 else "s"
+            reason = f"no answer to {target.tries} echo request{plural}"
             self._fail(target, next(reversed(target.notes), reason))
             return
         address = target.addresses[target.tries % len(target.addresses)]

@@ -178,6 +178,8 @@ def _trouble(family: int, kind: int, code: int, destination: str, quoted: bytes)
     quoted_kind, quoted_code, _, identifier, sequence = _HEADER.unpack_from(quoted)
     if quoted_kind != _ECHO_REQUEST[family] or quoted_code != 0:
         return None
-    codes = _CODES.get((family, kind), ())
-    words = codes[code] if code < len(codes) else f"{_ERRORS[family][kind]} (code {code})"
+    words = _ERRORS[family][kind]
+    codes = _CODES.get((family, kind))
+    if codes is not None:
+        words = codes[code] if code < len(codes) else f"{words} (code {code})"
     return Trouble(f"ICMP {words}", destination, identifier, sequence, quoted[_HEADER.size :])

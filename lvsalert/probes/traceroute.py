@@ -35,9 +35,11 @@ def trace(failed: Sequence[Result], *, deadline: float) -> list[str]:
         while unfinished and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
             for answer in workers.take():
-                unfinished.discard(answer.job)
                 if isinstance(answer.value, BaseException):
                     routes[answer.job].append(f"    {answer.value}")
+                elif not answer.value:
+                    continue
+                unfinished.discard(answer.job)
     finally:
         workers.close()
     lines = []
@@ -49,10 +51,11 @@ def trace(failed: Sequence[Result], *, deadline: float) -> list[str]:
     return lines
 
 
-def _follow(address: str, lines: list[str], deadline: float) -> None:
+def _follow(address: str, lines: list[str], deadline: float) -> bool:
     """Add a line to ``lines`` for each hop until the host, or until nothing answers any more.
 
     icmplib is asked for one hop at a time, so that what is known at the deadline can be told.
+    Return False where the deadline came first.
     """
     from icmplib import (  # type: ignore[import-untyped] # icmplib carries no types
         SocketPermissionError,
@@ -62,8 +65,8 @@ def _follow(address: str, lines: list[str], deadline: float) -> None:
     silent = 0
     for distance in range(1, _MAX_HOPS + 1):
         left = deadline - time.monotonic()
-        if left <= 0 or silent == _MAX_SILENT_HOPS:
-            return
+        if left <= 0:
+            return False
         try:
             hops = traceroute(
                 address,
@@ -75,12 +78,12 @@ def _follow(address: str, lines: list[str], deadline: float) -> None:
             )
         except SocketPermissionError:
             lines.append("    it needs a raw socket: give mon CAP_NET_RAW")
-            return
+            return True
+        if not hops and left < _HOP_SECONDS:
+            return False
+        hop = f"{hops[0].address}  {hops[0].avg_rtt:.3f} ms" if hops else "*"
+        lines.append(f"{distance:4}  {hop}")
         silent = 0 if hops else silent + 1
-        lines.append(
-            f"{distance:4}  {hops[0].address}  {hops[0].avg_rtt:.3f} ms"
-            if hops
-            else f"{distance:4}  *"
-        )
-        if hops and hops[0].address == address:
-            return
+        if silent == _MAX_SILENT_HOPS or (hops and hops[0].address == address):
+            break
+    return True
