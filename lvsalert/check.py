@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lvsalert import access, install
-from lvsalert.errors import IpvsadmError, LockTimeoutError, NotDoneError, PrivilegeError
+from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
 from lvsalert.ipvsadm import Ipvsadm, lock_path
 from lvsalert.plugins import PLUGINS, searched
 from lvsalert.probes.icmp_socket import EchoSocket
@@ -48,7 +48,7 @@ def run(subject: Subject) -> list[Finding]:
     return [
         *_table(Ipvsadm(subject.ipvsadm, subject.ipvsadm_timeout)),
         _icmp(),
-        _lock(subject.state_dir),
+        _lock(subject.state_dir, user),
         *_search(Path(subject.mon_cf)),
         _interpreter(user),
     ]
@@ -77,7 +77,7 @@ def _table(door: Ipvsadm) -> Iterator[Finding]:
     elif kernel:
         yield Finding("IPVS", f"loaded: {_PROC_TABLE}")
     else:
-        said = re.search("Can't initialize ipvs[^;]*", trouble)
+        said = re.search("Can't initialize ipvs[^;]*", trouble) if permitted else None
         todo = f"as root: modprobe ip_vs, and for every boot: {_SYSTEMD}"
         yield Finding("IPVS", f"not loaded: {said[0] if said else f'no {_PROC_TABLE}'}", todo)
     if permitted:
@@ -109,20 +109,20 @@ def _icmp() -> Finding:
     return Finding("ICMP", f"{kind} socket")
 
 
-def _lock(state_dir: str) -> Finding:
+def _lock(state_dir: str, user: access.Account) -> Finding:
     """Take the lock that every run takes; one that another run holds can be used too."""
     path = lock_path(state_dir)
+    in_its_place = Path(path).parent == Path(state_dir)
     try:
         with Ipvsadm("", 0).locked(path, 0):
             pass
     except LockTimeoutError:
         pass
     except IpvsadmError as error:
-        todo = f"let the folder and the lock be mon's: chown -R mon: {Path(path).parent}"
+        owned = state_dir if in_its_place else path
+        todo = f"be {user.name} or root; as root: chown -R {user.name}: {owned}"
         return Finding("lock", str(error), todo)
-    if Path(path).parent == Path(state_dir):
-        return Finding("lock", path)
-    return Finding("lock", f"{path}, as there is no {state_dir}")
+    return Finding("lock", path if in_its_place else f"{path}, as there is no {state_dir}")
 
 
 def _search(mon_cf: Path) -> Iterator[Finding]:
@@ -155,9 +155,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _interpreter(user: access.Account) -> Finding:
-    try:
-        install.check_interpreter(user)
-    except NotDoneError as error:
-        found, _, todo = str(error).partition(": ")
-        return Finding("interpreter", found, todo)
+    trouble = install.interpreter_trouble(user)
+    if trouble is not None:
+        return Finding("interpreter", trouble, install.interpreter_advice(user))
     return Finding("interpreter", f"{sys.executable}, for the user {user.name}")

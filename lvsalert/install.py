@@ -79,11 +79,11 @@ def _packages() -> list[Path]:
     return [Path(spec.origin).parent for spec in specs if spec is not None and spec.origin]
 
 
-def check_interpreter(user: access.Account) -> None:
-    """Check that ``user`` can run the plugins with this interpreter and its packages.
+def interpreter_trouble(user: access.Account) -> str | None:
+    """Return what keeps ``user`` from running the plugins with this interpreter and its packages.
 
-    Where this process may, it tries as that user; otherwise it judges by the modes of folders and
-    files. NotDoneError names the folder that is closed, or has the interpreter's words.
+    None where nothing does. Where this process may, it tries as that user; otherwise, and to find
+    the folder that is closed, it judges by the modes of folders and files.
     """
     # A folder that cannot be read is imported as an empty namespace, which has no file.
     code = (
@@ -92,7 +92,7 @@ def check_interpreter(user: access.Account) -> None:
     )
     said = access.run_as(user, [sys.executable, "-IS", "-c", code])
     if said == "":
-        return
+        return None
     wanted = [(Path(sys.executable), access.RUN), (Path(os.__file__), access.READ)]
     for package in _packages():
         wanted += [(package.parent, access.READ | access.RUN), (package, access.READ | access.RUN)]
@@ -100,14 +100,16 @@ def check_interpreter(user: access.Account) -> None:
     for path, need in wanted:
         closed = access.first_closed(user, path, need)
         if closed is not None:
-            raise NotDoneError(
-                f"{closed} is closed to the user {user.name}, who has to get at {path} through it:"
-                f" install from a virtual environment that {user.name} may read (umask 022,"
-                " /usr/bin/python3 -m venv /opt/lvsalert), or name the user that mon runs as"
-                " by --mon-user"
-            )
-    if said is not None:
-        raise NotDoneError(f"the user {user.name} cannot run {sys.executable}: {said}")
+            return f"{closed} is closed to the user {user.name}, who has to get at {path}"
+    return said and f"the user {user.name} cannot run {sys.executable}: {said}"
+
+
+def interpreter_advice(user: access.Account) -> str:
+    """Return what to do about an interpreter that ``user`` cannot run."""
+    return (
+        f"install from a virtual environment that {user.name} may read (umask 022,"
+        " /usr/bin/python3 -m venv /opt/lvsalert), or name the user that mon runs as by --mon-user"
+    )
 
 
 def survey(place: Place, *, systemd: bool) -> list[Step]:

@@ -1,10 +1,9 @@
-"""lvs-director install and uninstall: what they write, what they refuse, what they leave."""
+"""lvs-director install: what it writes, and what it refuses."""
 
 from __future__ import annotations
 
 import configparser
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -12,24 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lvsalert import access, install, plugins
-from lvsalert.commands import lvs_director
-from lvsalert.plugins import File, read_mark, search_lines, searched, signed
-from tests.harness.copied import Copied
-from tests.harness.places import is_root, open_folder
+from lvsalert import access, install
+from tests.harness.places import is_root
+from tests.harness.tree import (
+    CONFLICTS,
+    NAMES,
+    SYSTEM,
+    director,
+    edited,
+    foreign,
+    looks,
+    plugin,
+    put_in,
+    take_out,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lvsalert.commands.entry import Outcome
-
-NAMES = ("mon.d/fping.monitor", "mon.d/ftp.monitor", "mon.d/http.monitor", "alert.d/lvs.alert")
-SYSTEM = ("etc/systemd/system/mon.service.d/lvsalert.conf", "etc/modules-load.d/lvsalert.conf")
-
-as_mon = pytest.mark.skipif(not is_root(), reason="needs root, to become the user mon")
+    pass
 
 
 @pytest.fixture
@@ -38,48 +37,6 @@ def tree(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "var" / "lib").mkdir(parents=True)
     return root
-
-
-@pytest.fixture(scope="module")
-def copied() -> Iterator[Copied]:
-    """An installation where the user mon can get at it."""
-    with open_folder() as folder:
-        yield Copied(folder / "venv")
-
-
-def director(*argv: str) -> Outcome:
-    """Run lvs-director in this process."""
-    return lvs_director.run(argv, {}, str)
-
-
-def put_in(tree: Path, *argv: str) -> Outcome:
-    """Install into `tree` for a mon that runs as root, wherever the tests' interpreter lies."""
-    return director("install", "--root", str(tree), "--mon-user", "root", *argv)
-
-
-def take_out(tree: Path, *argv: str) -> Outcome:
-    """Uninstall from `tree`."""
-    return director("uninstall", "--root", str(tree), *argv)
-
-
-def looks(tree: Path) -> dict[str, tuple[int, bytes]]:
-    """Return each path of a tree with its mode and content."""
-    return {
-        str(path.relative_to(tree)): (
-            path.lstat().st_mode,
-            os.fsencode(path.readlink())
-            if path.is_symlink()
-            else path.read_bytes()
-            if path.is_file()
-            else b"",
-        )
-        for path in tree.rglob("*")
-    }
-
-
-def plugin(tree: Path, name: str = NAMES[2]) -> Path:
-    """Return where a plugin lies in a tree."""
-    return tree / "usr/local/lib/mon" / name
 
 
 def _unchecked(_user: access.Account) -> None:
@@ -128,7 +85,7 @@ def test_installing_with_another_interpreter_updates(
     """Files that were written by an earlier installation follow the one that is run now."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/opt/older/bin/python3")
-        patch.setattr(install, "check_interpreter", _unchecked)
+        patch.setattr(install, "interpreter_trouble", _unchecked)
         put_in(tree)
     assert plugin(tree).read_text().startswith("#!/opt/older/bin/python3 ")
     assert put_in(tree).status == 0
@@ -170,37 +127,6 @@ def test_dry_run_writes_nothing(tree: Path) -> None:
     assert told.replace("would remove", "removed     ") == take_out(tree).stdout
 
 
-def _foreign(path: Path) -> None:
-    path.write_text("#!/bin/sh\nexit 0\n")
-
-
-def _edited(path: Path) -> None:
-    path.write_text(path.read_text().replace("import sys", "import sys  # mine"))
-
-
-def _link(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.symlink_to("../mine")
-
-
-def _folder(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.mkdir()
-
-
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-CONFLICTS = [
-    (_foreign, "was not written by lvs-director"),
-    (_edited, "was edited since lvs-director wrote it"),
-    (_link, "was not written by lvs-director"),
-    (_folder, "was not written by lvs-director"),
-    (_empty, "was not written by lvs-director"),
-]
-
-
 @pytest.mark.parametrize(("spoil", "words"), CONFLICTS)
 def test_another_hand_is_respected(tree: Path, spoil: Callable[[Path], None], words: str) -> None:
     """A file of somebody else, or with an edit, stops the whole installation."""
@@ -219,87 +145,13 @@ def test_another_hand_is_respected(tree: Path, spoil: Callable[[Path], None], wo
 def test_all_conflicts_are_listed(tree: Path) -> None:
     """One run names every file that stands in the way."""
     put_in(tree, "--systemd")
-    _foreign(plugin(tree, NAMES[3]))
-    _edited(plugin(tree))
-    _foreign(tree / SYSTEM[1])
+    foreign(plugin(tree, NAMES[3]))
+    edited(plugin(tree))
+    foreign(tree / SYSTEM[1])
     told = put_in(tree, "--systemd").stderr.splitlines()
     assert [line.split()[1] for line in told[:-1]] == [
         str(each) for each in (plugin(tree), plugin(tree, NAMES[3]), tree / SYSTEM[1])
     ]
-
-
-@pytest.mark.parametrize(("spoil", "words"), CONFLICTS)
-def test_uninstall_leaves_another_hand(
-    tree: Path, spoil: Callable[[Path], None], words: str
-) -> None:
-    """Uninstall removes its own, leaves the rest with its folder, and names what was edited."""
-    put_in(tree)
-    spoil(plugin(tree))
-    done = take_out(tree)
-    assert done.status == 0
-    assert (f"left          {plugin(tree)} {words}\n" in done.stdout) == (spoil is _edited)
-    left = {name for name in looks(plugin(tree).parents[1]) if not name.startswith("mine")}
-    assert left == {"mon.d", "mon.d/http.monitor"}
-
-
-def _nothing(_tree: Path) -> None:
-    pass
-
-
-def _prefix_stands(tree: Path) -> None:
-    plugin(tree).parents[1].mkdir(parents=True)
-
-
-def _plugins_stand(tree: Path) -> None:
-    for name in ("mon.d/mine.monitor", "alert.d/mine.alert"):
-        plugin(tree, name).parent.mkdir(parents=True)
-        plugin(tree, name).write_text("mine\n")
-
-
-def _system_stands(tree: Path) -> None:
-    (tree / "etc/systemd/system").mkdir(parents=True)
-    (tree / "etc/modules-load.d").mkdir()
-    (tree / "etc/modules-load.d/mine.conf").write_text("loop\n")
-
-
-def _folders_stand(tree: Path) -> None:
-    (tree / SYSTEM[0]).parent.mkdir(parents=True)
-    plugin(tree).parent.mkdir(parents=True)
-
-
-@pytest.mark.parametrize(
-    "stands", [_nothing, _prefix_stands, _plugins_stand, _system_stands, _folders_stand]
-)
-@pytest.mark.parametrize("options", [(), ("--systemd",), ("--prefix", "/opt/a/b/c")])
-def test_uninstall_leaves_the_tree_as_it_was(
-    tree: Path, stands: Callable[[Path], None], options: tuple[str, ...]
-) -> None:
-    """After install and uninstall every folder and file is as before, empty folders too."""
-    stands(tree)
-    before = looks(tree)
-    put_in(tree, *options)
-    put_in(tree, *options)
-    assert looks(tree) != before
-    take_out(tree, *(options if "--prefix" in options else ()))
-    assert looks(tree) == before
-    assert take_out(tree).stdout == "nothing to remove\n"
-
-
-def test_uninstall_is_for_one_prefix(tree: Path) -> None:
-    """Another prefix's installation, with the service's drop-in that it wrote, stays."""
-    put_in(tree, "--systemd")
-    before = looks(tree)
-    put_in(tree, "--prefix", "/opt/trial")
-    take_out(tree, "--prefix", "/opt/trial")
-    assert looks(tree) == before
-
-
-def test_a_used_state_directory_stays(tree: Path) -> None:
-    """Uninstall removes the state directory only where nothing is in it."""
-    put_in(tree, "--systemd")
-    (tree / "var/lib/lvsalert/lock").touch()
-    take_out(tree)
-    assert [path.name for path in (tree / "var/lib/lvsalert").iterdir()] == ["lock"]
 
 
 def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
@@ -335,7 +187,7 @@ def test_modules_are_listed_one_a_line(tree: Path) -> None:
     assert all(name.replace("_", "").isalpha() for name in names)
 
 
-@as_mon
+@pytest.mark.skipif(not is_root(), reason="needs root, to give a folder away")
 def test_the_state_directory_is_mons(tree: Path) -> None:
     """It belongs to mon's user and group, as systemd would have it for the service."""
     director("install", "--root", str(tree), "--systemd", "--mon-user", "root")
@@ -394,18 +246,10 @@ def test_an_interpreter_that_no_script_can_name(
 ) -> None:
     """execve(2) takes neither blanks nor long paths after #!, so nothing is written."""
     monkeypatch.setattr(sys, "executable", interpreter)
-    monkeypatch.setattr(install, "check_interpreter", _unchecked)
+    monkeypatch.setattr(install, "interpreter_trouble", _unchecked)
     before = looks(tree)
     assert put_in(tree) == (3, "", f"lvs-director: {message}\n")
     assert looks(tree) == before
-
-
-def test_the_longest_interpreter_is_taken() -> None:
-    """A first line of 127 bytes is whole for every kernel."""
-    interpreter = f"/opt/{'x' * 115}"
-    first = plugins.plugin_files("/opt/mon", interpreter, ())[0].first
-    assert len(first) <= 127
-    assert first == f"#!{interpreter} -IS\n"
 
 
 def test_a_prefix_that_cannot_be_written_is_named(tree: Path) -> None:
@@ -416,204 +260,3 @@ def test_a_prefix_that_cannot_be_written_is_named(tree: Path) -> None:
         "",
         "lvs-director: /proc/lvsalert/mon.d/fping.monitor: No such file or directory\n",
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("", ["/opt/mon/mon.d:/usr/lib/mon/mon.d", "/opt/mon/alert.d:/usr/lib/mon/alert.d"]),
-        (
-            "mondir\t= /usr/lib/mon/mon.d:/usr/lib/mon/mon-local.d\nalertdir=/usr/lib/mon/alert.d",
-            [
-                "/opt/mon/mon.d:/usr/lib/mon/mon.d:/usr/lib/mon/mon-local.d",
-                "/opt/mon/alert.d:/usr/lib/mon/alert.d",
-            ],
-        ),
-        (
-            "mondir = /usr/lib/mon/mon.d:/opt/mon/mon.d/\nalertdir = alert.d:\\\n  /a\n",
-            ["/opt/mon/mon.d:/usr/lib/mon/mon.d", "/opt/mon/alert.d:/usr/lib/mon/alert.d:/a"],
-        ),
-        (
-            "# mondir = /a\nwatch web\n  service http\nmondir = /b\n",
-            ["/opt/mon/mon.d:/usr/lib/mon/mon.d", "/opt/mon/alert.d:/usr/lib/mon/alert.d"],
-        ),
-    ],
-)
-def test_lines_for_mon_cf_keep_what_it_searches(text: str, lines: list[str]) -> None:
-    """Our folder comes first and once; what stood in mon.cf stays behind it."""
-    assert search_lines("/opt/mon", text) == [
-        f"mondir = {lines[0]}",
-        f"alertdir = {lines[1]}",
-    ]
-
-
-def test_mon_searches_as_its_source_says() -> None:
-    """mon's default comes first to us, and its pattern for a blank eats the letter s."""
-    assert searched("")["mondir"] == ["/usr/local/lib/mon/mon.d", "/usr/lib/mon/mon.d"]
-    assert searched("mondir = /a/monitors:/srv/b")["mondir"] == ["/a/monitor", "/srv/b"]
-
-
-_TEXT = st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]))
-
-
-@given(_TEXT, st.sampled_from(["/usr/local/lib/mon", "/ä"]), st.integers(0, 99))
-def test_a_mark_tells_prefix_and_folders(rest: str, prefix: str, made: int) -> None:
-    """What was signed is read back, and is intact."""
-    data = signed(File("/f", 0o755, "#!/x -IS\n", rest), prefix, made)
-    assert read_mark(data) == (prefix, made, True)
-
-
-@given(st.data())
-def test_an_edit_breaks_the_mark(data: st.DataObject) -> None:
-    """No byte can be changed, added or removed without being noticed."""
-    written = signed(File("/f", 0o755, "#!/x -IS\n", "import sys\n"), "/opt/mon", 2)
-    at = data.draw(st.integers(0, len(written) - 1))
-    put = data.draw(st.binary(max_size=2).filter(lambda new: new != written[at : at + 1]))
-    mark = read_mark(written[:at] + put + written[at + 1 :])
-    assert mark is None or not mark.intact
-
-
-@as_mon
-@pytest.mark.parametrize("name", NAMES)
-def test_a_plugin_runs_for_mon(copied: Copied, tree: Path, name: str) -> None:
-    """The user mon runs it from /, whatever its environment is."""
-    with open_folder() as folder:
-        prefix = folder / "mon"
-        done = copied.director("install", "--prefix", str(prefix))
-        assert (done.returncode, done.stderr) == (0, "")
-        trap = folder / "trap"
-        trap.mkdir()
-        for module in ("lvsalert", "click", "sitecustomize"):
-            (trap / f"{module}.py").write_text("raise SystemExit('from the environment')\n")
-        user = access.account()
-        for environment in ({}, {"PATH": "", "PYTHONHOME": "/x", "PYTHONPATH": str(trap)}):
-            ran = subprocess.run(
-                [str(prefix / name), "--version"],
-                cwd=trap,
-                env=environment,
-                user=user.uid,
-                group=user.gid,
-                extra_groups=[],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert (ran.returncode, ran.stdout, ran.stderr) == (
-                0,
-                f"lvsalert {copied.version}\n",
-                "",
-            )
-
-
-def test_installing_compiles_the_package(copied: Copied, tmp_path: Path) -> None:
-    """mon's user finds byte code, which it may not write itself."""
-    cache = copied.packages / "lvsalert" / "__pycache__"
-    shutil.rmtree(cache, ignore_errors=True)
-    prefix = str(tmp_path / "mon")
-    assert copied.director("install", "--mon-user", "root", "--prefix", prefix).returncode == 0
-    assert list(cache.glob("alert.*.pyc"))
-
-
-def _refusal(closed: Path, path: Path, name: str) -> str:
-    return (
-        f"lvs-director: {closed} is closed to the user {name}, who has to get at {path} through it:"
-        f" install from a virtual environment that {name} may read (umask 022,"
-        " /usr/bin/python3 -m venv /opt/lvsalert), or name the user that mon runs as by"
-        " --mon-user\n"
-    )
-
-
-@as_mon
-@pytest.mark.parametrize(
-    ("closed", "path", "mode"),
-    [
-        ("interpreters", "venv/bin/python3", 0o700),
-        ("venv/bin", "venv/bin/python3", 0o700),
-        ("venv", "venv/bin/python3", 0o750),
-        ("{packages}", "{packages}", 0o711),
-        ("{packages}/click", "{packages}/click", 0o700),
-        ("{packages}/lvsalert", "{packages}/lvsalert", 0o750),
-    ],
-)
-def test_what_is_closed_to_mon_is_refused(
-    folder: Path, copied: Copied, closed: str, path: str, mode: int
-) -> None:
-    """Nothing is written where mon could not run it, and the closed folder is named."""
-    own = folder / "venv"
-    shutil.copytree(copied.folder, own, symlinks=True)
-    packages = own / copied.packages.relative_to(copied.folder)
-    interpreters = folder / "interpreters"
-    interpreters.mkdir()
-    (interpreters / "python3").symlink_to("/usr/bin/python3")
-    python = own / "bin" / "python3"
-    python.unlink()
-    python.symlink_to("../../interpreters/python3")
-    at, on_the_way = (
-        folder / each.format(packages=packages.relative_to(folder)) for each in (closed, path)
-    )
-    at.chmod(mode)
-    code = "from lvsalert.commands.entry import lvs_director; lvs_director()"
-    done = subprocess.run(
-        [str(python), "-I", "-c", code, "install", "--prefix", str(folder / "mon")],
-        env={},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    name = access.account().name
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == _refusal(at, on_the_way, name)
-    assert not (folder / "mon").exists()
-
-
-OTHER = access.Account("other", 12345, 12345, frozenset({12345}))
-
-
-@pytest.mark.parametrize(
-    ("closed", "mode", "user"),
-    [
-        ("a", 0o700, OTHER),
-        ("b", 0o700, OTHER),
-        ("b/target", 0o640, OTHER),
-        (None, 0o755, OTHER),
-        (None, 0o000, access.Account("root", 0, 0, frozenset({0}))),
-        (None, 0o711, OTHER._replace(uid=os.getuid())),
-        (None, 0o070, OTHER._replace(groups=frozenset({os.getgid()}))),
-    ],
-)
-def test_every_folder_on_the_way_is_judged(
-    folder: Path, closed: str | None, mode: int, user: access.Account
-) -> None:
-    """The owner's, the group's or the others' bits count, on both sides of a symbolic link."""
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-    target = folder / "b" / "target"
-    target.write_text("")
-    target.chmod(0o644)
-    (folder / "a" / "link").symlink_to("../b/target")
-    if closed is None:
-        target.chmod(mode if user.uid == 0 else 0o444)
-        (folder / "b").chmod(mode)
-    else:
-        (folder / closed).chmod(mode)
-    link = folder / "a" / "link"
-    try:
-        found = access.first_closed(user, link, access.READ)
-        assert found == (None if closed is None else folder / closed)
-    finally:
-        (folder / "b").chmod(0o755)
-
-
-def test_nobody_stands_for_a_missing_mon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where mon is not installed yet, what is open to nobody is open to it."""
-    real = pwd.getpwnam
-
-    def without_mon(name: str) -> pwd.struct_passwd:
-        if name == "mon":
-            raise KeyError(name)
-        return real(name)
-
-    monkeypatch.setattr(pwd, "getpwnam", without_mon)
-    assert access.account().name == "nobody"

@@ -11,6 +11,7 @@ import click
 from lvsalert import access, check, install
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, command, number
+from lvsalert.errors import NotDoneError
 from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 from lvsalert.plugins import DEFAULT_PREFIX, MODULES, MON_CF, search_lines
 
@@ -60,7 +61,9 @@ def install_command(
     """
     user = access.account(mon_user)
     place = _place(prefix, root)
-    install.check_interpreter(user)
+    trouble = install.interpreter_trouble(user)
+    if trouble is not None:
+        raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
     steps = install.survey(place, systemd=systemd)
     conflicts = install.conflicts(steps)
     if conflicts:
