@@ -12,13 +12,16 @@ import sys
 import tempfile
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvsalert import standin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DATA = Path(__file__).with_name("data") / "ipvsadm"
 CASES: list[dict[str, Any]] = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))
@@ -54,6 +57,20 @@ class Ipvsadm:
         answer = self("-Sn")
         assert (answer.status, answer.stderr) == (0, "")
         return answer.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_name_server() -> Iterator[None]:
+    """In this process localhost is the only name, so that no test waits for a name server."""
+
+    def known(name: str) -> str:
+        if name != "localhost":
+            raise OSError("unknown host")
+        return "127.0.0.1"
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("_socket.gethostbyname", known)
+        yield
 
 
 @pytest.fixture
@@ -180,6 +197,14 @@ def test_shows_names_where_numbers_are_not_asked_for(ipvsadm: Ipvsadm) -> None:
     ipvsadm("-R", stdin="-A -t [2001:db8::1]:80 -s rr\n" + mark)
     name = socket.getservbyport(80, "tcp")
     assert ipvsadm("-S").stdout == f"-A -t [2001:db8::1]:{name} -s rr\n{mark}"
+
+
+def test_lists_the_newest_destination_first_where_nothing_sorts(ipvsadm: Ipvsadm) -> None:
+    """--nosort shows destinations as the kernel has them, the newest first."""
+    adds = [f"-a -t 192.0.2.1:80 -r 192.0.2.{number}\n" for number in (7, 9, 8)]
+    ipvsadm("-R", stdin=WEB + "".join(adds))
+    shown = ipvsadm("-Ln", "--nosort").stdout.splitlines()[4:]
+    assert [line.split()[1] for line in shown] == ["192.0.2.8:80", "192.0.2.9:80", "192.0.2.7:80"]
 
 
 def test_keeps_thresholds_that_rules_leave_out(ipvsadm: Ipvsadm) -> None:

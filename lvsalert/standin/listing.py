@@ -74,7 +74,8 @@ def _services(table: Table, given: set[str]) -> list[VirtualService]:
 
 
 def _servers(service: VirtualService, given: set[str]) -> list[RealServer]:
-    servers = list(service.destinations.values())
+    # The kernel puts each new destination before those that it has.
+    servers = list(reversed(service.destinations.values()))
     return servers if "nosort" in given else sorted(servers, key=cmp_to_key(_order_servers))
 
 
@@ -96,7 +97,11 @@ def _as_words(address: bytes) -> list[int]:
 
 
 def _order(one: list[int], other: list[int]) -> int:
-    """Compare as ipvsadm does, whose differences overflow: 192.168.0.1 comes before 10.0.0.1."""
+    """Compare as ipvsadm does, whose differences overflow: 192.168.0.1 comes before 10.0.0.1.
+
+    So 10.0.0.1, 127.0.0.1 and 192.168.0.1 go round in a circle. Where such meet, the order is by
+    chance, and may be another than the real one's.
+    """
     for left, right in zip(one, other):
         if left != right:
             return 1 if (left - right) % 2**32 < 2**31 else -1
