@@ -199,7 +199,8 @@ def remove(place: Place, *, dry_run: bool) -> tuple[list[Path], list[str]]:
     Folders that were made for it go where they are empty, and so does an empty state directory with
     the drop-in that asks for it.
     """
-    files = [*plugin_files(check_prefix(place.prefix), sys.executable, ()), *system_files()]
+    # Of these files the paths alone count, so any interpreter is as good as the one that wrote.
+    files = [*plugin_files(check_prefix(place.prefix), "", ()), *system_files()]
     removed: list[Path] = []
     left = []
     folders: set[Path] = set()

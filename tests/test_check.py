@@ -219,7 +219,8 @@ def test_a_missing_state_directory_is_told(folder: Path) -> None:
             "mondir = {folder}/perl:{folder}/ours",
             "mondir",
             (
-                "failed  mondir       mon finds {folder}/perl/ftp.monitor, {folder}/perl/http.monitor\n"
+                "failed  mondir       mon finds {folder}/perl/ftp.monitor,"
+                " {folder}/perl/http.monitor\n"
                 "{here}lvs-director install, and the mondir that it prints into {folder}/mon.cf"
             ),
         ),
