@@ -1,275 +1,269 @@
-"""From what mon reports to the table that should be.
-
-``wish`` decides which real servers are to be in and out; ``run`` brings the table there.
-"""
+"""From what mon reports to the table that should be, with what other sources said before."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
 
-from lvsalert.errors import LvsalertError, NotDoneError, ResolveError, UsageError
+from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
+from lvsalert.ledger import Ledger, Run
 from lvsalert.model import (
-    Forwarding,
-    Protocol,
     RealServer,
     VirtualService,
-    canonical_address,
     join_endpoint,
-    parse_port,
     split_endpoint,
 )
-from lvsalert.mon import AlertCall, Event
-from lvsalert.table import Change, Service, Table, placed_in, plan, taken_out
-
-# The monitors' exit status for "nothing was judged".
-_CANNOT_TELL = 3
-
-Lookup = Callable[[Iterable[str], int], "dict[str, list[str]]"]
-"""Names and an address family to each name's numeric addresses, none where it has none."""
-
-
-class Asked(NamedTuple):
-    """What the options of lvs.alert ask for.
-
-    ``virtual`` and ``real_server`` are as the user wrote them. ``upper``, ``lower`` and
-    ``scheduler`` are None where the table's own are to stay.
-    """
-
-    virtual: str
-    protocol: Protocol | None = None
-    real_server: str | None = None
-    real_port: str | None = None
-    weight: int = 1
-    forwarding: Forwarding = Forwarding.GATEWAYING
-    upper: int | None = None
-    lower: int | None = None
-    scheduler: str | None = None
-    quiesce: bool = False
-    startup_in: bool = False
-    ipv6_fwmark: bool = False
+from lvsalert.mon import AlertCall, Event, reasons
+from lvsalert.naming import (
+    Host,
+    Lookup,
+    address_of,
+    entry_at,
+    port_of,
+    resolve,
+    virtual_service,
+)
+from lvsalert.policy import Known, Member, Rules, decide
+from lvsalert.step import Author, Place, Proposal, take_step
+from lvsalert.table import Change, Endpoint, Service, Table
+from lvsalert.verdicts import Source, Verdict, bystanders, take_check, take_operator
+from lvsalert.wish import Asked, Wish, wish
 
 
-class Wish(NamedTuple):
-    """Which hosts are to be in and which out; ``remark`` says why where it is none."""
+class Outside(NamedTuple):
+    """What an alert asks of the world: addresses of names, whether a witness answers, who asks."""
 
-    hosts_in: tuple[str, ...] = ()
-    hosts_out: tuple[str, ...] = ()
-    remark: str = ""
-
-
-class _Member(NamedTuple):
-    """A host that is to be in or out: its name, the addresses of that, and its own port."""
-
-    name: str
-    addresses: Sequence[str]
-    port: str | None
-    is_in: bool
+    lookup: Lookup
+    witness_answers: Callable[[], bool]
+    operator: str
 
 
 class Outcome(NamedTuple):
     """What a run did: the changes (made, or with a dry run only planned) and what to tell.
 
-    ``remark`` is for the log at the level of information, ``errors`` are what could not be done.
+    ``errors`` are what could not be done, ``troubles`` what could not be remembered, ``held`` the
+    real servers that stay in though they fail. ``is_cut_off`` is whether no witness answered.
     """
 
     virtual: VirtualService
+    who: str
     changes: Sequence[Change] = ()
     remark: str = ""
     errors: Sequence[LvsalertError] = ()
-
-
-def wish(call: AlertCall, asked: Asked) -> Wish:
-    """Return which hosts the alert wants in and out.
-
-    With ``asked.real_server`` that is the only host; otherwise they are those of the group. Only a
-    verdict takes a host out: a monitor that could not tell, or whose summary names none of the
-    hosts in question, changes nothing.
-    """
-    alone = (asked.real_server,) if asked.real_server is not None else ()
-    if call.event is Event.UP or (call.event is Event.STARTUP and asked.startup_in):
-        return Wish(hosts_in=alone or call.hosts)
-    if call.event in (Event.TEST, Event.ACK, Event.DISABLE, Event.STARTUP):
-        about = " ".join(alone or call.hosts)
-        return Wish(remark=f"{call.event.value} alert for {about}, nothing changed")
-    if call.event is Event.FAILURE and not call.by_hand:
-        if call.retval == _CANNOT_TELL:
-            return Wish(remark="the monitor could not tell (exit status 3), nothing changed")
-        if call.failed.isdisjoint(_in_question(call, asked)):
-            return Wish(remark="the summary names no host in question, nothing changed")
-    return Wish(hosts_out=alone) if alone else _parted(call)
-
-
-def _parted(call: AlertCall) -> Wish:
-    """Return the hosts of the group, parted by whether the summary names them."""
-    # A trap speaks for its service: one that names no host means all of them.
-    out = tuple(host for host in call.hosts if host in call.failed) or call.hosts
-    return Wish(tuple(host for host in call.hosts if host not in out), out)
-
-
-def _in_question(call: AlertCall, asked: Asked) -> Sequence[str]:
-    """Return the hosts whose failure takes out what was asked for.
-
-    A real server that is itself one of the group's hosts stands for that host alone.
-    """
-    if asked.real_server is None:
-        return call.hosts
-    name = split_endpoint(asked.real_server)[0]
-    same = [host for host in call.hosts if split_endpoint(host)[0] == name]
-    return same or call.hosts
-
-
-def virtual_service(asked: Asked, lookup: Lookup) -> VirtualService:
-    """Return the virtual service that ``-P`` and ``-V`` name.
-
-    A whole number alone is a firewall mark. Without ``-P`` an address means TCP. UsageError for
-    what is neither, ResolveError for a name without an address.
-    """
-    text = asked.virtual
-    is_mark = text.isascii() and text.isdigit()
-    protocol = asked.protocol or (Protocol.FWMARK if is_mark else Protocol.TCP)
-    if protocol is Protocol.FWMARK:
-        if not is_mark or not 1 <= int(text) < 2**32:
-            raise UsageError(f"{text!r} is not a firewall mark: a whole number from 1")
-        family = socket.AF_INET6 if asked.ipv6_fwmark else socket.AF_INET
-        return VirtualService(protocol, "", 0, int(text), family)
-    host, port = split_endpoint(text)
-    if port is None:
-        raise UsageError(f"{text!r} has no port: write address:port")
-    number = 0 if port == "0" else parse_port(port, protocol.name.lower())
-    address = canonical_address(host)
-    if address is None:
-        address = _chosen(host, sorted(lookup([host], socket.AF_UNSPEC)[host]), ())
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return VirtualService(protocol, address, number, 0, family)
+    troubles: Sequence[LvsalertError] = ()
+    held: Sequence[str] = ()
+    is_cut_off: bool = False
 
 
 def run(
-    call: AlertCall,
-    asked: Asked,
-    door: Ipvsadm,
-    *,
-    lookup: Lookup,
-    lock: tuple[str, float],
-    dry_run: bool = False,
+    call: AlertCall, asked: Asked, place: Place, outside: Outside, *, dry_run: bool = False
 ) -> Outcome:
-    """Bring the table to what the alert wants, under the lock (its path and seconds to wait).
+    """Bring the table to what the alert wants.
 
     Names are looked up before the lock is taken. A host whose name has no address is left as it is
-    and comes back among the errors; the others are done all the same.
+    and comes back among the errors; the others are done all the same. LvsalertError where nothing
+    could be done at all.
     """
-    virtual = virtual_service(asked, lookup)
+    virtual = virtual_service(
+        asked.virtual, asked.protocol, outside.lookup, ipv6_fwmark=asked.ipv6_fwmark
+    )
+    who = f"operator {outside.operator}" if call.by_hand else call.who
+    if asked.real_server is not None:
+        split_endpoint(asked.real_server)
     wanted = wish(call, asked)
     if not wanted.hosts_in and not wanted.hosts_out:
-        return Outcome(virtual, remark=wanted.remark)
-    errors: list[LvsalertError] = []
-    members = _members(wanted, virtual, lookup, errors)
-    with door.locked(*lock):
-        actual = door.read()
-        service = _service(actual, virtual, asked)
-        desired: Table = {**actual, virtual: _desired(service, members, asked, errors)}
-        changes = plan(actual, desired)
-        if changes and not dry_run:
-            door.apply(changes, desired)
-    return Outcome(virtual, changes, errors=errors)
+        return Outcome(virtual, who, remark=wanted.remark)
+    alert = _Alert(call, asked, virtual, who=who, outside=outside, door=place.door)
+    alert.look_up(wanted)
+    done = take_step(place, alert.decide, dry_run=dry_run)
+    return Outcome(
+        virtual,
+        who,
+        done.changes,
+        errors=alert.errors,
+        troubles=done.troubles,
+        held=alert.held,
+        is_cut_off=alert.is_cut_off,
+    )
 
 
-def _service(actual: Table, virtual: VirtualService, asked: Asked) -> Service:
-    service = actual.get(virtual)
-    if service is None:
-        if asked.scheduler is None:
-            raise NotDoneError(f"{virtual}: no such virtual service (--scheduler would create it)")
-        return Service(virtual, asked.scheduler, (), {})
-    return service
+class _Alert:
+    """One alert on its way: names looked up first, then the decision under the lock."""
 
+    def __init__(
+        self,
+        call: AlertCall,
+        asked: Asked,
+        virtual: VirtualService,
+        *,
+        who: str,
+        outside: Outside,
+        door: Ipvsadm,
+    ) -> None:
+        self._call = call
+        self._asked = asked
+        self._virtual = virtual
+        self._outside = outside
+        self._who = who
+        self._door = door
+        self._now = time.time()
+        self._key = str(virtual)
+        self._hosts: list[tuple[Host, bool]] = []
+        self._fallback: Host | None = None
+        self._unnamed: list[LvsalertError] = []
+        self.errors: list[LvsalertError] = []
+        self.held: list[str] = []
+        self.is_cut_off = False
 
-def _members(
-    wanted: Wish, virtual: VirtualService, lookup: Lookup, errors: list[LvsalertError]
-) -> list[_Member]:
-    """Return the hosts with the addresses of their names, all names looked up at once."""
-    split: list[tuple[str, str | None, bool]] = []
-    for hosts, is_in in ((wanted.hosts_in, True), (wanted.hosts_out, False)):
-        for host in hosts:
+    def look_up(self, wanted: Wish) -> None:
+        """Find the addresses of all names at once."""
+        fallback = self._asked.fallback
+        extra = () if fallback is None else (fallback,)
+        hosts = resolve(
+            (*wanted.hosts_in, *wanted.hosts_out, *extra),
+            self._virtual.family,
+            self._outside.lookup,
+            self._unnamed,
+        )
+        if hosts and fallback is not None and hosts[-1].spelled == fallback:
+            self._fallback = hosts.pop()
+        self._hosts = [(host, host.spelled in wanted.hosts_out) for host in hosts]
+
+    def decide(self, actual: Table, ledger: Ledger) -> Proposal:
+        """Note what the alert says in the ledger and return the table that should be."""
+        self.errors = list(self._unnamed)
+        service = self._standing(actual)
+        verdicts = self._verdicts(service)
+        members = self._note(ledger, verdicts, service)
+        known = ledger.known(self._key)
+        decision = decide(
+            service,
+            members,
+            known,
+            self._rules(service, members),
+            now=self._now,
+            connections=self._connections(known),
+        )
+        ledger.remember(self._key, decision.known)
+        author = Author(
+            self._who,
+            "by hand" if self._call.by_hand else self._call.event.value,
+            {verdict.real.endpoint: verdict.reason for verdict in verdicts},
+        )
+        desired = {**actual, self._virtual: decision.service}
+        if self._needs_witness(service, decision.service):
+            self.is_cut_off = not self._outside.witness_answers()
+        self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
+        return Proposal(None if self.is_cut_off else desired, author)
+
+    def _standing(self, actual: Table) -> Service:
+        service = actual.get(self._virtual)
+        if service is not None:
+            return service
+        if self._asked.scheduler is None:
+            raise NotDoneError(
+                f"{self._virtual}: no such virtual service (--scheduler would create it)"
+            )
+        return Service(self._virtual, self._asked.scheduler, (), {})
+
+    def _verdicts(self, service: Service) -> list[Verdict]:
+        """Return what the alert says of each host whose address is known."""
+        standing = [address for address, _ in service.real_servers]
+        why = reasons(self._call.detail)
+        said = "taken out by hand" if self._call.by_hand else self._call.event.value
+        verdicts = []
+        for host, failed in self._hosts:
             try:
-                split.append((*split_endpoint(host), is_in))
-            except UsageError as error:
-                errors.append(error)
-    numeric = {name: canonical_address(name) for name, _, _ in split}
-    names = [name for name, address in numeric.items() if address is None]
-    found = lookup(names, virtual.family) if names else {}
-    return [
-        _Member(name, [address] if (address := numeric[name]) else sorted(found[name]), port, is_in)
-        for name, port, is_in in split
-    ]
+                real = self._entry(host, standing, self._asked.weight)
+            except LvsalertError as error:
+                self.errors.append(error)
+                continue
+            reason = why.get(host.spelled, said) if failed else ""
+            verdicts.append(Verdict(real, failed, reason))
+        return verdicts
 
+    def _entry(self, host: Host, standing: Sequence[str], weight: int) -> RealServer:
+        asked = self._asked
+        port = port_of(self._virtual, asked.forwarding, host.port, asked.real_port)
+        like = RealServer("", port, asked.forwarding, weight)
+        return entry_at(self._virtual, address_of(host, standing), like)
 
-def _desired(
-    service: Service, members: Sequence[_Member], asked: Asked, errors: list[LvsalertError]
-) -> Service:
-    standing = [address for address, _ in service.real_servers]
-    for member in members:
-        try:
-            address = _chosen(member.name, member.addresses, standing)
-            real = _real_server(service.virtual, asked, address, member.port)
-        except LvsalertError as error:
-            errors.append(error)
-            continue
-        if member.is_in:
-            service = placed_in(service, real, upper=asked.upper, lower=asked.lower)
+    def _note(self, ledger: Ledger, verdicts: Sequence[Verdict], service: Service) -> list[Member]:
+        """Write the verdicts into the ledger; return what is wanted of each real server."""
+        now, call, asked = self._now, self._call, self._asked
+        if call.by_hand:
+            members = [
+                take_operator(ledger, self._key, each, now=now, drain=asked.quiesce)
+                for each in verdicts
+            ]
         else:
-            service = taken_out(service, (real.address, real.port), quiesce=asked.quiesce)
-    return service
+            # Only checks are counted; a trap or a startupalert is one word, and a ledger that
+            # forgets would count each check as the first.
+            counts = call.event in (Event.FAILURE, Event.UP) and ledger.is_lasting
+            fall, rise = (asked.fall, asked.rise) if counts else (1, 1)
+            when = int(now) if call.time is None else call.time
+            source = Source(call.who, when, fall, rise)
+            members = [take_check(ledger, self._key, each, source, now=now) for each in verdicts]
+            if asked.real_server is None and not self.errors:
+                ledger.forget_others(self._key, call.who, [each.endpoint for each in members])
+            ledger.set_run(
+                Run(self._key, call.who, asked.real_server or "", now, dict(asked.options))
+            )
+        if asked.real_server is not None and asked.floor is not None:
+            causes = list(ledger.causes(self._key))
+            members += bystanders(list(service.real_servers.values()), causes, members)
+        return members
+
+    def _rules(self, service: Service, members: Sequence[Member]) -> Rules:
+        asked = self._asked
+        return Rules(
+            quiesce=asked.quiesce,
+            quiesce_first=asked.quiesce_first,
+            slow_start=asked.slow_start,
+            floor=asked.floor,
+            fallback=self._fallback_entry(service, members),
+            upper=asked.upper,
+            lower=asked.lower,
+        )
+
+    def _fallback_entry(self, service: Service, members: Sequence[Member]) -> RealServer | None:
+        """Return the fallback as it stands when it is in; one that is a member is none."""
+        if self._fallback is None:
+            return None
+        try:
+            real = self._entry(self._fallback, [address for address, _ in service.real_servers], 1)
+            if any(member.endpoint == (real.address, real.port) for member in members):
+                raise UsageError(
+                    f"--fallback: {real.endpoint} is a real server of the group itself"
+                )
+        except LvsalertError as error:
+            self.errors.append(error)
+            return None
+        return real
+
+    def _connections(self, known: Mapping[Endpoint, Known]) -> Mapping[Endpoint, int]:
+        """Return the active connections where somebody waits for them to end."""
+        if all(each.quiesced_until is None for each in known.values()):
+            return {}
+        return {
+            endpoint: active
+            for endpoint, (active, _) in self._door.connections().get(self._virtual, {}).items()
+        }
+
+    def _needs_witness(self, before: Service, after: Service) -> bool:
+        """Return whether this takes out so many that the fault may be the director's own."""
+        if not self._asked.has_witness or self._call.by_hand:
+            return False
+        gone = [
+            endpoint
+            for endpoint, real in before.real_servers.items()
+            if real.weight > 0 and not _weight(after, endpoint)
+        ]
+        return len(gone) > 1
 
 
-def _chosen(name: str, found: Sequence[str], standing: Sequence[str]) -> str:
-    """Return the address of ``name`` that stands in the table, or else the first.
-
-    A name with several addresses would otherwise mean another one with each look-up.
-    """
-    if not found:
-        raise ResolveError(f"{name}: no address found, left as it is")
-    return next((address for address in found if address in standing), found[0])
-
-
-def _real_server(
-    virtual: VirtualService, asked: Asked, address: str, own_port: str | None
-) -> RealServer:
-    """Return the entry asked for at ``address``.
-
-    Only masquerading maps ports. The host's own port comes first, then ``--real-port``, then the
-    virtual service's, which is 0 with a firewall mark.
-    """
-    if (":" in address) != (virtual.family == socket.AF_INET6):
-        raise UsageError(f"{address} is of another address family than {virtual}")
-    port = virtual.port
-    text = own_port or asked.real_port
-    if text is not None and asked.forwarding is Forwarding.MASQUERADING:
-        is_mark = virtual.protocol is Protocol.FWMARK
-        port = parse_port(text, "tcp" if is_mark else virtual.protocol.name.lower())
-    return RealServer(address, port, asked.forwarding, asked.weight)
-
-
-def describe(change: Change, who: str) -> str:
-    """Return a change as one line: who asked, the virtual service, the real server, was and is."""
-    named = change.after or change.before
-    if named is None:
-        return f"{who}: {change.virtual}: virtual service {_VERBS[change.words[0]]}"
-    at = join_endpoint(named.address, named.port)
-    return f"{who}: {change.virtual}: {at} was {_state(change.before)}, is {_state(change.after)}"
-
-
-_VERBS = {"-A": "created", "-E": "changed", "-D": "deleted"}
-_SPELLED = {
-    Forwarding.GATEWAYING: "dr",
-    Forwarding.MASQUERADING: "nat",
-    Forwarding.TUNNELLING: "tun",
-}
-
-
-def _state(real: RealServer | None) -> str:
-    if real is None:
-        return "out"
-    limits = f" thresholds {real.upper}/{real.lower}" if real.upper or real.lower else ""
-    return f"{_SPELLED[real.forwarding]} weight {real.weight}{limits}"
+def _weight(service: Service, endpoint: Endpoint) -> int:
+    real = service.real_servers.get(endpoint)
+    return 0 if real is None else real.weight

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError
-from lvsalert.table import Change, Table, parse, plan
+from lvsalert.table import Change, Columns, Table, parse, parse_connections, plan
 
 DEFAULT_PROGRAM = "ipvsadm"
 DEFAULT_STATE_DIR = "/var/lib/lvsalert"
@@ -69,6 +69,13 @@ class Ipvsadm:
             if answer.status:
                 raise IpvsadmError(f"{self.program} cannot read the table: {_words_of(answer)}")
         return parse(rules.stdout, thresholds.stdout)
+
+    def connections(self) -> Columns:
+        """Return active and inactive connections of each entry. IpvsadmError where it cannot."""
+        answer = self._run(["-Ln"])
+        if answer.status:
+            raise IpvsadmError(f"{self.program} cannot list the table: {_words_of(answer)}")
+        return parse_connections(answer.stdout)
 
     def apply(self, changes: Sequence[Change], desired: Table) -> None:
         """Run ``changes`` as one batch, read the table again and compare it with ``desired``.

@@ -6,10 +6,9 @@ Nothing here does I/O: text and values come in, values go out.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from lvsalert.errors import IpvsadmError
+from lvsalert.errors import IpvsadmError, UsageError
 from lvsalert.model import (
     Forwarding,
     Protocol,
@@ -38,6 +37,9 @@ class Service(NamedTuple):
 
 Table = dict[VirtualService, Service]
 
+Columns = dict[VirtualService, dict[Endpoint, tuple[int, int]]]
+"""Two numbers of each entry, such as its connections."""
+
 
 class Change(NamedTuple):
     """One step towards the wanted table: a command of ipvsadm and what it does to the entry.
@@ -54,6 +56,8 @@ class Change(NamedTuple):
 
 _PROTOCOL_WORDS = {protocol.value: protocol for protocol in Protocol}
 _FORWARDING_WORDS = {forwarding.value: forwarding for forwarding in Forwarding}
+# What reading a text raises that is something else.
+_MISREAD = (IndexError, ValueError, UsageError)
 # What ipvsadm prints of every plain tunnel, and takes for granted where it is left out.
 _PLAIN_TUNNEL = ["--tun-type", "ipip"]
 # The words of a destination that stand alone; every other one is followed by its value.
@@ -63,8 +67,9 @@ _LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
 def parse(rules: str, thresholds: str = "") -> Table:
     """Return the table that ``ipvsadm -Sn`` wrote.
 
-    ``thresholds`` is the text of ``ipvsadm -Ln --thresholds``, which alone shows them; entries that
-    it does not name have none. IpvsadmError for text that is neither.
+    ``thresholds`` is the text of ``ipvsadm -Ln --thresholds``, which alone shows them. IpvsadmError
+    for text that is neither, and for a real server whose thresholds are not shown: the next edit
+    would reset them.
     """
     table: Table = {}
     for line in rules.splitlines():
@@ -73,14 +78,26 @@ def parse(rules: str, thresholds: str = "") -> Table:
             continue
         try:
             _take_rule(table, words)
-        except (IndexError, KeyError, ValueError) as error:
+        except (*_MISREAD, KeyError, StopIteration) as error:
             raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
-    for virtual, endpoint, upper, lower in _threshold_rows(thresholds):
-        service = table.get(virtual)
-        real = service.real_servers.get(endpoint) if service else None
-        if service is not None and real is not None:
+    limits = _columns(thresholds, "-Ln --thresholds", 2, 3)
+    for virtual, service in table.items():
+        for endpoint, real in service.real_servers.items():
+            if endpoint not in limits.get(virtual, {}):
+                raise IpvsadmError(
+                    f"ipvsadm -Ln --thresholds does not show {real.endpoint} of {virtual}"
+                )
+            upper, lower = limits[virtual][endpoint]
             service.real_servers[endpoint] = real._replace(upper=upper, lower=lower)
     return table
+
+
+def parse_connections(text: str) -> Columns:
+    """Return the active and inactive connections of each entry that ``ipvsadm -Ln`` listed.
+
+    IpvsadmError for text that is something else.
+    """
+    return _columns(text, "-Ln", 4, 5)
 
 
 def _take_rule(table: Table, words: list[str]) -> None:
@@ -124,9 +141,9 @@ def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualServi
 def _endpoint(text: str) -> Endpoint:
     host, port = split_endpoint(text)
     address = canonical_address(host)
-    if address is None:
+    if address is None or port is None:
         raise ValueError(text)
-    return address, int(port or 0)
+    return address, int(port)
 
 
 def _real_server(words: list[str]) -> RealServer:
@@ -151,56 +168,64 @@ def _real_server(words: list[str]) -> RealServer:
     return RealServer(address, port, forwarding, weight, flags=tuple(flags))
 
 
-def _threshold_rows(text: str) -> Iterator[tuple[VirtualService, Endpoint, int, int]]:
-    """Yield service, endpoint, upper and lower threshold of each row that has one.
+def _columns(text: str, command: str, one: int, other: int) -> Columns:
+    """Return two columns of each real server's row of what ``command`` listed.
 
     A service's row starts with its protocol, a real server's with an arrow (ipvsadm(8), -L).
     """
+    found: Columns = {}
     virtual: VirtualService | None = None
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 2 and words[0] in ("TCP", "UDP", "SCTP"):
-            virtual = _virtual_service(Protocol[words[0]], words[1], 0)
-        elif len(words) >= 2 and words[0] == "FWM":
-            family = socket.AF_INET6 if "IPv6" in words else socket.AF_INET
-            virtual = _virtual_service(Protocol.FWMARK, words[1], family)
-        elif len(words) >= 4 and words[0] == "->" and virtual is not None:
-            upper, lower = int(words[2]), int(words[3])
-            if upper or lower:
-                yield virtual, _endpoint(words[1]), upper, lower
+        kind = words[0] if words else ""
+        try:
+            if kind in ("TCP", "UDP", "SCTP"):
+                virtual = _virtual_service(Protocol[kind], words[1], 0)
+            elif kind == "FWM":
+                family = socket.AF_INET6 if "IPv6" in words else socket.AF_INET
+                virtual = _virtual_service(Protocol.FWMARK, words[1], family)
+            elif kind == "->" and virtual is not None:
+                numbers = int(words[one]), int(words[other])
+                found.setdefault(virtual, {})[_endpoint(words[1])] = numbers
+        except _MISREAD as error:
+            raise IpvsadmError(f"cannot read what ipvsadm {command} printed: {line!r}") from error
+    return found
 
 
 def plan(actual: Table, desired: Table) -> list[Change]:
     """Return the commands that bring ``actual`` to ``desired``, none where they are equal.
 
-    Services and real servers are put in before others are taken out, so that a service which is to
-    keep a real server never stands empty in between. Deleting a service takes its real servers with
-    it.
+    Services and real servers that are to serve come first, then those at weight 0, then what goes:
+    a service that serves before and after never stands without a real server in between. Deleting
+    a service takes its real servers with it.
     """
-    first: list[Change] = []
-    last: list[Change] = []
+    services: list[Change] = []
+    serving: list[Change] = []
+    quiesced: list[Change] = []
+    gone: list[Change] = []
     for virtual, service in desired.items():
         standing = actual.get(virtual)
         if standing is None:
-            first.append(_service_change("-A", service))
+            services.append(_service_change("-A", service))
         elif (standing.scheduler, standing.flags) != (service.scheduler, service.flags):
-            first.append(_service_change("-E", service))
+            services.append(_service_change("-E", service))
         have = standing.real_servers if standing is not None else {}
         for endpoint, real in service.real_servers.items():
             was = have.get(endpoint)
             if was != real:
                 verb = "-a" if was is None else "-e"
                 words = (verb, *virtual.words(), "-r", real.endpoint, *real.words())
-                first.append(Change(virtual, words, was, real))
-        last += (
+                step = quiesced if real.weight == 0 else serving
+                step.append(Change(virtual, words, was, real))
+        gone += (
             Change(virtual, ("-d", *virtual.words(), "-r", real.endpoint), real, None)
             for endpoint, real in have.items()
             if endpoint not in service.real_servers
         )
-    last += (
+    gone += (
         Change(virtual, ("-D", *virtual.words())) for virtual in actual if virtual not in desired
     )
-    return first + last
+    return services + serving + quiesced + gone
 
 
 def _service_change(verb: str, service: Service) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
@@ -11,10 +12,30 @@ import click
 from lvsalert import alert, mon
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, invoke, number, whole
-from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm, lock_path
-from lvsalert.model import MAX_WEIGHT, Forwarding, parse_forwarding, parse_protocol, parse_scheduler
+from lvsalert.errors import UsageError
+from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm
+from lvsalert.model import (
+    MAX_WEIGHT,
+    Forwarding,
+    parse_forwarding,
+    parse_port,
+    parse_protocol,
+    parse_scheduler,
+    split_endpoint,
+)
+from lvsalert.policy import parse_floor
+from lvsalert.step import Place, describe
+from lvsalert.wish import Asked
 
 NAME = "lvs.alert"
+# Options of mon's own, which say what happened and not what is wanted.
+_OF_ONE_RUN = frozenset(
+    f"LVSALERT_{name}"
+    for name in (
+        *("SERVICE", "GROUP", "HOSTS", "TIME", "ALERTEVERY", "UP", "ACK", "DISABLE", "TRAP"),
+        *("TRAP_TIMEOUT", "DRY_RUN"),
+    )
+)
 # How long all names together may take to look up.
 _LOOKUP_SECONDS = 5.0
 _FLAGS = {
@@ -26,13 +47,21 @@ _FLAGS = {
 }
 
 
+def parse_witness(text: str) -> str:
+    """Return a witness as it was written; UsageError for what is no host."""
+    port = split_endpoint(text)[1]
+    if port is not None:
+        parse_port(port)
+    return text
+
+
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
     """Return what the alert did: a line a change, and status 0, 1 (not done) or 3 (bad usage).
 
     Changes and errors go to syslog(3) too, facility local0.
     """
     outcome = invoke(_lvs_alert, argv, environ, stdin)
-    _log("err", outcome.stderr)
+    log("err", (line.removeprefix(f"{NAME}: ") for line in outcome.stderr.splitlines()))
     return outcome
 
 
@@ -111,6 +140,65 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 @click.option("--startup-in", cls=EnvOption, is_flag=True, help="A startupalert puts in.")
 @click.option("--ipv6-fwmark", cls=EnvOption, is_flag=True, help="The firewall mark is of IPv6.")
 @click.option(
+    "--fall",
+    cls=EnvOption,
+    type=whole("a number of checks", 1),
+    default=1,
+    show_default=True,
+    help="Failing checks in a row before a server goes out.",
+)
+@click.option(
+    "--rise",
+    cls=EnvOption,
+    type=whole("a number of checks", 1),
+    default=1,
+    show_default=True,
+    help="Good checks in a row before it comes back.",
+)
+@click.option(
+    "--quiesce-first",
+    cls=EnvOption,
+    type=number("a number of seconds", 0),
+    metavar="SECONDS",
+    help="Out is weight 0 first, and deleted after that time or with its last connection.",
+)
+@click.option(
+    "--slow-start",
+    cls=EnvOption,
+    type=number("a number of seconds", 0),
+    metavar="SECONDS",
+    help="A server that comes back climbs to its weight over that time.",
+)
+@click.option(
+    "--min-in",
+    cls=EnvOption,
+    type=Parsed("number", parse_floor),
+    metavar="N|P%",
+    help="Checks leave at least so many real servers in.",
+)
+@click.option(
+    "--fallback",
+    cls=EnvOption,
+    metavar="ADDRESS[:PORT]",
+    help="Put in, with weight 1, while no real server is.",
+)
+@click.option(
+    "--witness",
+    cls=EnvOption,
+    multiple=True,
+    type=Parsed("host", parse_witness),
+    metavar="HOST[:PORT]",
+    help="One has to answer before more than one server is taken out; may be repeated.",
+)
+@click.option(
+    "--journal-days",
+    cls=EnvOption,
+    type=number("a number of days", 0),
+    default=90,
+    show_default=True,
+    help="How long the journal of changes is kept.",
+)
+@click.option(
     "--ipvsadm", cls=EnvOption, default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run."
 )
 @click.option(
@@ -135,7 +223,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     default=DEFAULT_STATE_DIR,
     show_default=True,
     metavar="FOLDER",
-    help="Where the lock is kept.",
+    help="Where causes and the journal are kept.",
 )
 @click.option("-n", "--dry-run", cls=EnvOption, is_flag=True, help="Print commands, run none.")
 @click.pass_context
@@ -146,22 +234,22 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     it takes out the real server -R, or puts it in with -u. Every option can also be given as an
     environment variable: LVSALERT_ and its long name, such as LVSALERT_VIRTUAL_SERVICE.
     """
-    environ: Mapping[str, str] = ctx.obj.environ
-    call = _call(given, environ, ctx.obj.stdin)
-    asked = _asked(given)
-    if call.by_hand and asked.real_server is None:
-        raise click.UsageError(
-            "Missing option '-R': a real server is needed where mon does not call."
-        )
-    door = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
-    done = alert.run(
-        call,
-        asked,
-        door,
-        lookup=_lookup,
-        lock=(lock_path(given["state_dir"]), given["lock_timeout"]),
-        dry_run=given["dry_run"],
+    call = _call(given, ctx.obj.environ, ctx.obj.stdin)
+    if given["quiesce"] and given["quiesce_first"] is not None:
+        raise UsageError("--quiesce and --quiesce-first exclude each other")
+    if call.by_hand and given["real_server"] is None:
+        raise UsageError("Missing option '-R': a real server is needed where mon does not call.")
+    place = Place(
+        Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"]),
+        given["state_dir"],
+        given["lock_timeout"],
+        given["journal_days"],
     )
+    outside = alert.Outside(
+        _lookup, functools.partial(_any_answers, given["witness"]), _user() if call.by_hand else ""
+    )
+    asked = _asked(given, ctx.obj.given)
+    done = alert.run(call, asked, place, outside, dry_run=given["dry_run"])
     return _told(done, call, given)
 
 
@@ -180,8 +268,8 @@ def _call(
     )
 
 
-def _asked(given: Mapping[str, Any]) -> alert.Asked:
-    return alert.Asked(
+def _asked(given: Mapping[str, Any], options: Mapping[str, str]) -> Asked:
+    return Asked(
         virtual=given["virtual_service"],
         protocol=given["protocol"],
         real_server=given["real_server"],
@@ -194,22 +282,39 @@ def _asked(given: Mapping[str, Any]) -> alert.Asked:
         quiesce=given["quiesce"],
         startup_in=given["startup_in"],
         ipv6_fwmark=given["ipv6_fwmark"],
+        fall=given["fall"],
+        rise=given["rise"],
+        quiesce_first=given["quiesce_first"],
+        slow_start=given["slow_start"] or None,
+        floor=given["min_in"],
+        fallback=given["fallback"],
+        has_witness=bool(given["witness"]),
+        options={name: text for name, text in options.items() if name not in _OF_ONE_RUN},
     )
 
 
 def _told(done: alert.Outcome, call: mon.AlertCall, given: Mapping[str, Any]) -> Outcome:
     """Return what to print of a run, and tell syslog of it."""
+    about = f"{done.who}: {done.virtual}"
     errors = "".join(f"{NAME}: {mon.printable(str(error))}\n" for error in done.errors)
     status = max((error.status for error in done.errors), default=0)
     if given["dry_run"]:
         lines = [f"{given['ipvsadm']} {' '.join(change.words)}" for change in done.changes]
     else:
-        who = f"operator {_user()}" if call.by_hand else call.who
-        lines = [alert.describe(change, who) for change in done.changes]
-        _log("notice", "\n".join(lines))
+        lines = [describe(change, done.who) for change in done.changes]
+        log("notice", lines)
     if done.remark:
-        lines.append(f"{call.who}: {done.virtual}: {mon.printable(done.remark)}")
-        _log("info", lines[-1])
+        lines.append(f"{about}: {mon.printable(done.remark)}")
+        log("info", lines[-1:])
+    if done.is_cut_off:
+        lines.append(f"{about}: no witness answers, so this director is cut off: nothing changed")
+        log("alert", lines[-1:])
+    if done.held and done.changes:
+        lines.append(f"{about}: kept in by --min-in though they fail: {' '.join(done.held)}")
+        log("alert", lines[-1:])
+    if done.changes or call.event is mon.Event.FAILURE:
+        # Without a state directory every run would say so, and most have nothing to remember.
+        log("warning", [f"not remembered: {trouble}" for trouble in done.troubles])
     return Outcome(status, "".join(f"{line}\n" for line in lines), errors)
 
 
@@ -229,13 +334,17 @@ def _lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:
     return addresses_of(names, family, timeout=_LOOKUP_SECONDS)
 
 
-def _log(priority: str, text: str) -> None:
-    """Tell syslog(3) each line of ``text``."""
-    if not text:
-        return
+def _any_answers(witnesses: Sequence[str]) -> bool:
+    from lvsalert.witness import any_answers
+
+    return any_answers(witnesses)
+
+
+def log(priority: str, lines: Iterable[str]) -> None:
+    """Tell syslog(3) each line, as lvs.alert and facility local0."""
     import syslog
 
     syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_LOCAL0)
-    for line in text.splitlines():
-        syslog.syslog(getattr(syslog, f"LOG_{priority.upper()}"), line.removeprefix(f"{NAME}: "))
+    for line in lines:
+        syslog.syslog(getattr(syslog, f"LOG_{priority.upper()}"), line)
     syslog.closelog()

@@ -27,10 +27,15 @@ PREFIX = "LVSALERT_"
 
 
 class Surroundings(NamedTuple):
-    """What a command gets besides its arguments; click carries it as the context's object."""
+    """What a command gets besides its arguments; click carries it as the context's object.
+
+    ``given`` fills with the options that were given, on the command line or in the environment, as
+    variables.
+    """
 
     environ: Mapping[str, str]
     stdin: Callable[[], str]
+    given: dict[str, str]
 
 
 class EnvOption(click.Option):
@@ -46,6 +51,15 @@ class EnvOption(click.Option):
         """Return the variable's value; an empty one counts as none."""
         surroundings: Surroundings = ctx.find_root().obj
         return surroundings.environ.get(self.variable) or None
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert the value, and note it as it was given."""
+        source = ctx.get_parameter_source(self.name or "")
+        if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+            parts = value if isinstance(value, (tuple, list)) else [value]
+            surroundings: Surroundings = ctx.find_root().obj
+            surroundings.given[self.variable] = " ".join(map(str, parts))
+        return super().process_value(ctx, value)
 
 
 class Parsed(_ParamType):
@@ -115,7 +129,7 @@ def invoke(
             list(argv),
             prog_name=command.name,
             standalone_mode=False,
-            obj=Surroundings(environ, stdin),
+            obj=Surroundings(environ, stdin, {}),
         )
     except _Printed as text:
         return Outcome(0, f"{text}\n")

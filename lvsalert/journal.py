@@ -1,0 +1,98 @@
+"""The journal of the ledger: every change of the table, with who, why, before and after."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+SCHEMA = """
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY, time REAL, who TEXT, why TEXT, virtual TEXT, real TEXT,
+    before TEXT, after TEXT, words TEXT, done INTEGER);
+CREATE INDEX journal_time ON journal (time);
+"""
+
+# Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
+_TRIM_ROWS = 200
+_DAY = 86400.0
+
+
+class Entry(NamedTuple):
+    """A line of the journal; ``before`` and ``after`` in the words of the log.
+
+    ``words`` holds the entry "before" and "after" in words of ipvsadm, None for none. ``done`` is
+    whether the change is known to have been made.
+    """
+
+    id: int
+    time: float
+    who: str
+    why: str
+    virtual: str
+    real: str
+    before: str
+    after: str
+    words: Mapping[str, Any]
+    done: bool
+
+
+class Journal:
+    """The journal in an open database; its changes belong to the database's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def intend(self, entries: Sequence[Entry]) -> list[int]:
+        """Write changes that are about to be made; return their numbers for ``confirm``."""
+        return [
+            self._db.execute(
+                "INSERT INTO journal (time, who, why, virtual, real, before, after, words, done)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (*entry[1:8], json.dumps(entry.words)),
+            ).lastrowid
+            or 0
+            for entry in entries
+        ]
+
+    def confirm(self, numbers: Iterable[int]) -> None:
+        """Mark changes as made."""
+        self._db.executemany("UPDATE journal SET done = 1 WHERE id = ?", [(n,) for n in numbers])
+
+    def unfinished(self) -> list[Entry]:
+        """Return the changes of runs that were killed before they could confirm them."""
+        return self._entries("WHERE done = 0 ORDER BY id", ())
+
+    def withdraw(self, numbers: Iterable[int]) -> None:
+        """Remove changes that were intended and never made."""
+        self._db.executemany("DELETE FROM journal WHERE id = ?", [(n,) for n in numbers])
+
+    def history(
+        self, *, since: float = 0.0, virtual: str | None = None, real: str | None = None
+    ) -> list[Entry]:
+        """Return the journal from ``since`` (epoch) on, the oldest first.
+
+        ``real`` is an address, or an address with its port.
+        """
+        return self._entries(
+            "WHERE time >= ? AND ifnull(virtual = ?, 1) AND done = 1"
+            " AND ifnull(real = ? OR real LIKE ? || ':%', 1) ORDER BY id",
+            (since, virtual, real, real),
+        )
+
+    def _entries(self, condition: str, values: Sequence[object]) -> list[Entry]:
+        columns = "id, time, who, why, virtual, real, before, after, words, done"
+        query = f"SELECT {columns} FROM journal {condition}"  # noqa: S608 - all from this file
+        return [
+            Entry._make((*row[:8], json.loads(row[8]), bool(row[9])))
+            for row in self._db.execute(query, values)
+        ]
+
+    def trim(self, days: float) -> None:
+        """Remove some of what is older than ``days``; the runs that follow remove more."""
+        self._db.execute(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE time < ? LIMIT ?)",
+            (time.time() - days * _DAY, _TRIM_ROWS),
+        )

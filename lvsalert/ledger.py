@@ -1,0 +1,338 @@
+"""Why each real server is out, what is remembered of it, and a journal of every change.
+
+One SQLite file in the state directory, in WAL mode (sqlite.org/wal.html), written under the lock
+that also guards the table, so that its writers never wait for each other. A transaction that was
+committed outlives a kill of the process at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lvsalert import journal
+from lvsalert.errors import NotDoneError
+from lvsalert.journal import Journal
+from lvsalert.model import join_endpoint
+from lvsalert.policy import Known
+from lvsalert.table import Endpoint
+
+OPERATOR = "operator"
+"""The cause that a person sets."""
+
+FILE_NAME = "ledger.db"
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE causes (
+    virtual TEXT, real TEXT, cause TEXT, since REAL, reason TEXT, drain INTEGER,
+    PRIMARY KEY (virtual, real, cause)) WITHOUT ROWID;
+CREATE TABLE checks (
+    virtual TEXT, real TEXT, source TEXT, time INTEGER, failed INTEGER, in_a_row INTEGER,
+    steady INTEGER, PRIMARY KEY (virtual, real, source)) WITHOUT ROWID;
+CREATE TABLE servers (
+    virtual TEXT, real TEXT, quiesced_until REAL, slow_since REAL, slow_for REAL,
+    upper INTEGER, lower INTEGER, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
+CREATE TABLE runs (
+    virtual TEXT, source TEXT, real TEXT, time REAL, options TEXT,
+    PRIMARY KEY (virtual, source, real)) WITHOUT ROWID;
+"""
+
+
+class LedgerError(NotDoneError):
+    """The ledger cannot be used; the message names the file and says why."""
+
+
+class CorruptError(LedgerError):
+    """The file is no database, or a broken one."""
+
+
+class Cause(NamedTuple):
+    """One reason why a real server is out: who says so, since when (epoch), and why."""
+
+    cause: str
+    since: float
+    reason: str
+    drain: bool
+
+
+class Check(NamedTuple):
+    """What one source last said of one real server: when, whether it failed, how often in a row.
+
+    ``steady`` is whether the source has been seen to report successes of a server that was well,
+    which mon's redistribute does and an upalert does not.
+    """
+
+    time: int
+    failed: bool
+    in_a_row: int
+    steady: bool
+
+
+class Run(NamedTuple):
+    """The options of the last run of a source for a virtual service (and one real server)."""
+
+    virtual: str
+    source: str
+    real: str
+    time: float
+    options: Mapping[str, Any]
+
+
+class Ledger:
+    """An open ledger. Every change between ``begin`` and ``commit`` is one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, *, is_lasting: bool) -> None:
+        self._db = connection
+        self.is_lasting = is_lasting
+        self.journal = Journal(connection)
+
+    @classmethod
+    def in_memory(cls) -> Ledger:
+        """Return an empty ledger that is forgotten with the process."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.executescript(_SCHEMA + journal.SCHEMA)
+        return cls(connection, is_lasting=False)
+
+    @classmethod
+    def open(cls, state_dir: str) -> Ledger:
+        """Open the ledger in ``state_dir``, or begin one there.
+
+        LedgerError where that cannot be, or where a newer lvsalert has made it; CorruptError for
+        a file that is no database or a broken one.
+        """
+        path = os.path.join(state_dir, FILE_NAME)
+        try:
+            _create(path, state_dir)
+            connection = sqlite3.connect(path, timeout=2.0, isolation_level=None)
+            try:
+                _prepare(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        except OSError as error:
+            raise LedgerError(f"{path}: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise ledger_error(path, error) from None
+        return cls(connection, is_lasting=True)
+
+    def close(self) -> None:
+        """Close the file; what was not committed is dropped."""
+        self._db.close()
+
+    def begin(self) -> None:
+        """Begin a transaction that writes."""
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make what was written since ``begin`` last."""
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Drop what was written since ``begin``."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    # Causes and counts
+
+    def causes(self, virtual: str) -> dict[Endpoint, list[Cause]]:
+        """Return the causes of each real server of a service that has any, the oldest first."""
+        found: dict[Endpoint, list[Cause]] = {}
+        for real, cause, since, reason, drain in self._db.execute(
+            "SELECT real, cause, since, reason, drain FROM causes WHERE virtual = ? ORDER BY since",
+            (virtual,),
+        ):
+            found.setdefault(_endpoint(real), []).append(Cause(cause, since, reason, bool(drain)))
+        return found
+
+    def causes_of(self, virtual: str, endpoint: Endpoint) -> list[Cause]:
+        """Return the causes of one real server, the oldest first."""
+        rows = self._db.execute(
+            "SELECT cause, since, reason, drain FROM causes WHERE virtual = ? AND real = ?"
+            " ORDER BY since",
+            (virtual, join_endpoint(*endpoint)),
+        )
+        return [Cause(row[0], row[1], row[2], bool(row[3])) for row in rows]
+
+    def set_cause(self, virtual: str, endpoint: Endpoint, cause: Cause) -> None:
+        """Add a cause; of one that is there already, ``since`` stays."""
+        self._db.execute(
+            "INSERT INTO causes VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET reason = excluded.reason, drain = excluded.drain",
+            (
+                virtual,
+                join_endpoint(*endpoint),
+                cause.cause,
+                cause.since,
+                cause.reason,
+                cause.drain,
+            ),
+        )
+
+    def clear_cause(self, virtual: str, endpoint: Endpoint, cause: str | None = None) -> None:
+        """Remove one cause of a real server, or with None all of them."""
+        self._db.execute(
+            "DELETE FROM causes WHERE virtual = ? AND real = ? AND ifnull(cause = ?, 1)",
+            (virtual, join_endpoint(*endpoint), cause),
+        )
+
+    def forget_others(self, virtual: str, source: str, members: Iterable[Endpoint]) -> None:
+        """Remove what ``source`` said of real servers that are no members of its group any more."""
+        kept = {join_endpoint(*each) for each in members}
+        for table, column in (("causes", "cause"), ("checks", "source")):
+            rows = self._db.execute(
+                f"SELECT real FROM {table} WHERE virtual = ? AND {column} = ?",  # noqa: S608
+                (virtual, source),
+            )
+            for (real,) in [row for row in rows if row[0] not in kept]:
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE virtual = ? AND real = ? AND {column} = ?",  # noqa: S608
+                    (virtual, real, source),
+                )
+
+    def check(self, virtual: str, endpoint: Endpoint, source: str) -> Check | None:
+        """Return what ``source`` last said of a real server, None where it never did."""
+        row = self._db.execute(
+            "SELECT time, failed, in_a_row, steady FROM checks"
+            " WHERE virtual = ? AND real = ? AND source = ?",
+            (virtual, join_endpoint(*endpoint), source),
+        ).fetchone()
+        return None if row is None else Check(row[0], bool(row[1]), row[2], bool(row[3]))
+
+    def checks(self, virtual: str, endpoint: Endpoint) -> dict[str, Check]:
+        """Return what each source last said of a real server."""
+        rows = self._db.execute(
+            "SELECT source, time, failed, in_a_row, steady FROM checks"
+            " WHERE virtual = ? AND real = ? ORDER BY source",
+            (virtual, join_endpoint(*endpoint)),
+        )
+        return {row[0]: Check(row[1], bool(row[2]), row[3], bool(row[4])) for row in rows}
+
+    def set_check(self, virtual: str, endpoint: Endpoint, source: str, check: Check) -> None:
+        """Note what ``source`` says of a real server."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (virtual, join_endpoint(*endpoint), source, *check),
+        )
+
+    # What is remembered of entries
+
+    def known(self, virtual: str) -> dict[Endpoint, Known]:
+        """Return what is remembered of each real server of a service, with its causes."""
+        found = {
+            _endpoint(row[0]): Known(
+                quiesced_until=row[1],
+                slow_since=row[2],
+                slow_for=row[3],
+                upper=row[4],
+                lower=row[5],
+            )
+            for row in self._db.execute(
+                "SELECT real, quiesced_until, slow_since, slow_for, upper, lower"
+                " FROM servers WHERE virtual = ?",
+                (virtual,),
+            )
+        }
+        for endpoint, causes in self.causes(virtual).items():
+            found[endpoint] = found.get(endpoint, Known())._replace(
+                since=causes[0].since,
+                by_operator=any(each.cause == OPERATOR for each in causes),
+                drained=all(each.drain for each in causes),
+            )
+        return found
+
+    def remember(self, virtual: str, known: Mapping[Endpoint, Known]) -> None:
+        """Write what is to be remembered of each real server, and drop what has become empty."""
+        for endpoint, each in known.items():
+            row = (each.quiesced_until, each.slow_since, each.slow_for, each.upper, each.lower)
+            real = join_endpoint(*endpoint)
+            if any(row):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO servers VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (virtual, real, *row),
+                )
+            else:
+                self._db.execute(
+                    "DELETE FROM servers WHERE virtual = ? AND real = ?", (virtual, real)
+                )
+
+    # Runs
+
+    def set_run(self, run: Run) -> None:
+        """Keep the options of a source's last run."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
+            (run.virtual, run.source, run.real, run.time, json.dumps(run.options, sort_keys=True)),
+        )
+
+    def runs(self) -> list[Run]:
+        """Return the last run of each source for each service."""
+        rows = self._db.execute("SELECT virtual, source, real, time, options FROM runs")
+        return [Run(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows]
+
+    def virtual_services(self) -> list[str]:
+        """Return the services of which anything is known."""
+        rows = self._db.execute(
+            "SELECT virtual FROM causes UNION SELECT virtual FROM servers"
+            " UNION SELECT virtual FROM runs ORDER BY 1"
+        )
+        return [row[0] for row in rows]
+
+
+def _endpoint(real: str) -> Endpoint:
+    address, _, port = real.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
+def _create(path: str, state_dir: str) -> None:
+    """Make an empty file that the state directory's owner and group may write, whoever runs this.
+
+    SQLite gives its -wal and -shm files the mode and owner of the database.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(descriptor, 0o660)
+        if os.geteuid() == 0:
+            folder = os.stat(state_dir)
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise LedgerError(f"{path}: made by a newer lvsalert (version {version} of its tables)")
+    if version == 0:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA}{journal.SCHEMA} PRAGMA user_version = 1; COMMIT;"
+        )
+
+
+def ledger_error(path: str, error: sqlite3.Error) -> LedgerError:
+    """Return SQLite's error as ours."""
+    broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError)
+    )
+    return (CorruptError if broken else LedgerError)(f"{path}: {error}")
+
+
+def set_aside(state_dir: str, now: float) -> str:
+    """Move a broken ledger out of the way and return its new name. OSError where that fails."""
+    path = os.path.join(state_dir, FILE_NAME)
+    aside = f"{path}.broken-{time.strftime('%Y%m%dT%H%M%S', time.localtime(now))}"
+    for suffix in ("-shm", "-wal", ""):
+        try:
+            os.replace(path + suffix, aside + suffix)
+        except FileNotFoundError:
+            continue
+    return aside

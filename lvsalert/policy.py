@@ -1,0 +1,247 @@
+"""What is policy about a virtual service: who is in, who is out and how, floor and fallback.
+
+Pure: the service as it stands, what is known of its real servers, and the rules come in; the
+service as it should be comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from lvsalert.errors import UsageError
+from lvsalert.model import RealServer
+from lvsalert.table import Endpoint, Service, placed_in, taken_out
+
+# The part of its weight that a server starts with when it comes back slowly.
+_FIRST_STEP = 0.1
+
+
+class Want(Enum):
+    """What is wanted of a real server; STAY leaves it as it stands."""
+
+    IN = "in"
+    OUT = "out"
+    STAY = "stay"
+
+
+class Floor(NamedTuple):
+    """How many real servers checks leave in: a number, or a share of them in percent."""
+
+    number: int
+    is_percent: bool = False
+
+    def of(self, size: int) -> int:
+        """Return the floor for a group of ``size``; a share is rounded up."""
+        wanted = math.ceil(size * self.number / 100) if self.is_percent else self.number
+        return min(wanted, size)
+
+
+def parse_floor(text: str) -> Floor:
+    """Return the floor that ``2`` or ``50%`` means; UsageError for what is neither."""
+    digits = text.removesuffix("%")
+    is_percent = digits != text
+    if digits.isascii() and digits.isdigit() and len(digits) < 7:
+        number = int(digits)
+        if not is_percent or number <= 100:
+            return Floor(number, is_percent)
+    raise UsageError(f"{text!r} is not a number of real servers: write 2 or 50%")
+
+
+class Rules(NamedTuple):
+    """How servers go out and come back; times in seconds.
+
+    ``upper`` and ``lower`` are thresholds that were asked for, None where they stay.
+    """
+
+    quiesce: bool = False
+    quiesce_first: float | None = None
+    slow_start: float | None = None
+    floor: Floor | None = None
+    fallback: RealServer | None = None
+    upper: int | None = None
+    lower: int | None = None
+
+
+class Known(NamedTuple):
+    """What is remembered of a real server between runs; times in seconds of the epoch.
+
+    ``since`` is when the oldest cause that keeps it out began. ``by_operator`` is whether a person
+    is among the causes, ``drained`` whether every cause asks for weight 0 instead of deletion.
+    ``quiesced_until`` is when a quiesced entry is to be deleted. A slow start runs from
+    ``slow_since`` for ``slow_for``. ``upper`` and ``lower`` are the thresholds that the entry had
+    when it was taken out.
+    """
+
+    since: float | None = None
+    by_operator: bool = False
+    drained: bool = False
+    quiesced_until: float | None = None
+    slow_since: float | None = None
+    slow_for: float = 0.0
+    upper: int = 0
+    lower: int = 0
+
+
+class Member(NamedTuple):
+    """A real server as it is to stand when it is in, and what is wanted of it."""
+
+    real: RealServer
+    want: Want
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Return its address and port."""
+        return self.real.address, self.real.port
+
+
+class Decision(NamedTuple):
+    """The service as it should be, what to remember, and who stays in though it fails."""
+
+    service: Service
+    known: dict[Endpoint, Known]
+    held: list[Endpoint]
+
+
+_NOTHING = Known()
+
+
+def decide(
+    service: Service,
+    members: Sequence[Member],
+    known: Mapping[Endpoint, Known],
+    rules: Rules,
+    *,
+    now: float,
+    connections: Mapping[Endpoint, int],
+) -> Decision:
+    """Return the service as it should be.
+
+    ``connections`` holds the active connections of each entry; one that it does not name may have
+    some. The floor counts the members, and puts those back first that went out last.
+    """
+    held = _held(service, members, known, rules.floor)
+    quiesced = {each for each, real in service.real_servers.items() if real.weight == 0}
+    after = dict(known)
+    for member in members:
+        want = Want.IN if member.endpoint in held else member.want
+        memory = after.get(member.endpoint, _NOTHING)
+        if want is Want.IN:
+            service, memory = _bring_in(service, member, memory, rules, now)
+        elif want is Want.OUT:
+            service, memory = _take_out(service, member.endpoint, memory, rules, now)
+        after[member.endpoint] = memory
+    for endpoint, memory in after.items():
+        if memory.quiesced_until is not None and endpoint in quiesced:
+            service, after[endpoint] = _finish_quiesce(service, endpoint, memory, now, connections)
+    if rules.fallback is not None:
+        service = _with_fallback(service, rules.fallback)
+    return Decision(service, after, held)
+
+
+def _held(
+    service: Service,
+    members: Sequence[Member],
+    known: Mapping[Endpoint, Known],
+    floor: Floor | None,
+) -> list[Endpoint]:
+    """Return who stays in though it fails, so that the floor is kept."""
+    if floor is None:
+        return []
+    staying = sum(_stays_in(service, member) for member in members)
+    missing = floor.of(len(members)) - staying
+    failed = [
+        member.endpoint
+        for member in members
+        if member.want is Want.OUT and not known.get(member.endpoint, _NOTHING).by_operator
+    ]
+
+    def went_out(endpoint: Endpoint) -> tuple[float, bool]:
+        return known.get(endpoint, _NOTHING).since or 0.0, _is_serving(service, endpoint)
+
+    failed.sort(key=went_out, reverse=True)
+    return failed[: max(0, missing)]
+
+
+def _stays_in(service: Service, member: Member) -> bool:
+    if member.want is Want.STAY:
+        return _is_serving(service, member.endpoint)
+    return member.want is Want.IN
+
+
+def _is_serving(service: Service, endpoint: Endpoint) -> bool:
+    real = service.real_servers.get(endpoint)
+    return real is not None and real.weight > 0
+
+
+def _bring_in(
+    service: Service, member: Member, memory: Known, rules: Rules, now: float
+) -> tuple[Service, Known]:
+    real = member.real
+    standing = service.real_servers.get(member.endpoint)
+    if standing is None:
+        # The kernel forgot the thresholds with the entry.
+        real = real._replace(upper=memory.upper, lower=memory.lower)
+    if not _is_serving(service, member.endpoint) and rules.slow_start:
+        memory = memory._replace(slow_since=now, slow_for=rules.slow_start)
+    if memory.slow_since is not None:
+        done = (now - memory.slow_since) / memory.slow_for
+        if done < 1:
+            real = real._replace(weight=slow_weight(real.weight, done))
+        else:
+            memory = memory._replace(slow_since=None)
+    service = placed_in(service, real, upper=rules.upper, lower=rules.lower)
+    return service, memory._replace(quiesced_until=None)
+
+
+def slow_weight(weight: int, done: float) -> int:
+    """Return the weight of a server whose slow start is ``done`` (0 to 1): a tenth at first.
+
+    At least 1 unless the whole weight is 0, since 0 would let no connection through.
+    """
+    share = _FIRST_STEP + (1 - _FIRST_STEP) * max(0.0, done)
+    return max(min(weight, 1), int(weight * share))
+
+
+def _take_out(
+    service: Service, endpoint: Endpoint, memory: Known, rules: Rules, now: float
+) -> tuple[Service, Known]:
+    memory = memory._replace(slow_since=None)
+    standing = service.real_servers.get(endpoint)
+    if standing is None:
+        return service, memory._replace(quiesced_until=None)
+    memory = memory._replace(upper=standing.upper, lower=standing.lower)
+    if rules.quiesce or memory.drained:
+        memory = memory._replace(quiesced_until=None)
+    elif rules.quiesce_first is None:
+        return taken_out(service, endpoint, quiesce=False), memory._replace(quiesced_until=None)
+    elif memory.quiesced_until is None:
+        memory = memory._replace(quiesced_until=now + rules.quiesce_first)
+    return taken_out(service, endpoint, quiesce=True), memory
+
+
+def _finish_quiesce(
+    service: Service,
+    endpoint: Endpoint,
+    memory: Known,
+    now: float,
+    connections: Mapping[Endpoint, int],
+) -> tuple[Service, Known]:
+    """Delete an entry quiesced before, where its time is up or its last connection gone."""
+    standing = service.real_servers.get(endpoint)
+    until = memory.quiesced_until
+    if standing is not None and until is not None:
+        if now < until and connections.get(endpoint) != 0:
+            return service, memory
+        service = taken_out(service, endpoint, quiesce=False)
+    return service, memory._replace(quiesced_until=None)
+
+
+def _with_fallback(service: Service, fallback: RealServer) -> Service:
+    """Return the service with the fallback in where no real server is, and out otherwise."""
+    endpoint = (fallback.address, fallback.port)
+    if any(_is_serving(service, each) for each in service.real_servers if each != endpoint):
+        return taken_out(service, endpoint, quiesce=False)
+    return placed_in(service, fallback, upper=None, lower=None)

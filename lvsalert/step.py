@@ -1,0 +1,209 @@
+"""The step that every way in ends with: read the table, decide, remember, apply, read again.
+
+It runs under the lock, so that runs are one after the other. What was decided is written before
+the kernel is told, and confirmed after; a run that is killed in between leaves lines in the journal
+that the next run settles by looking at the table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple
+
+from lvsalert.errors import LvsalertError
+from lvsalert.ipvsadm import Ipvsadm, lock_path
+from lvsalert.journal import Entry
+from lvsalert.ledger import (
+    CorruptError,
+    Ledger,
+    LedgerError,
+    ledger_error,
+    set_aside,
+)
+from lvsalert.model import Forwarding, RealServer, join_endpoint
+from lvsalert.table import Change, Table, plan
+
+
+class Place(NamedTuple):
+    """Where a step works: the door to the kernel, the state directory, how long to wait (s)."""
+
+    door: Ipvsadm
+    state_dir: str
+    lock_timeout: float
+    journal_days: float
+
+
+class Author(NamedTuple):
+    """Who changes the table, and why; ``reasons`` are by the real server's endpoint, as text."""
+
+    who: str
+    why: str
+    reasons: Mapping[str, str] = {}
+
+
+class Proposal(NamedTuple):
+    """What a decision comes to: the table that should be, or None where nothing is to happen."""
+
+    desired: Table | None
+    author: Author
+
+
+class Done(NamedTuple):
+    """What a step did: the changes, and what went wrong with the ledger."""
+
+    changes: Sequence[Change]
+    troubles: Sequence[LvsalertError]
+
+
+Decide = Callable[[Table, Ledger], Proposal]
+"""Gets the table and the ledger, writes to the ledger what it learns, returns what it proposes."""
+
+
+def take_step(place: Place, decide: Decide, *, dry_run: bool = False) -> Done:
+    """Bring the table to what ``decide`` proposes, and journal it.
+
+    A ledger that cannot be used takes nothing from the table's due: ``decide`` then gets an empty
+    one in memory, and the trouble comes back. With ``dry_run`` nothing is written anywhere.
+    NotDoneError where the table cannot be had or be brought there.
+    """
+    troubles: list[LvsalertError] = []
+    with place.door.locked(lock_path(place.state_dir), place.lock_timeout):
+        actual = place.door.read()
+        ledger = _open(place.state_dir, troubles)
+        try:
+            try:
+                prepared = _prepare(ledger, actual, decide, dry_run=dry_run)
+            except sqlite3.Error as error:
+                troubles.append(ledger_error(place.state_dir, error))
+                ledger.close()
+                ledger = Ledger.in_memory()
+                prepared = _prepare(ledger, actual, decide, dry_run=dry_run)
+            if prepared.changes and not dry_run:
+                place.door.apply(prepared.changes, prepared.desired)
+                _confirm(ledger, prepared.numbers, place.journal_days, troubles)
+        finally:
+            ledger.close()
+    return Done(prepared.changes, troubles)
+
+
+class _Prepared(NamedTuple):
+    changes: Sequence[Change]
+    desired: Table
+    numbers: Sequence[int]
+
+
+def _open(state_dir: str, troubles: list[LvsalertError]) -> Ledger:
+    """Open the ledger; a broken one is moved aside and begun anew."""
+    try:
+        return Ledger.open(state_dir)
+    except CorruptError as error:
+        troubles.append(error)
+        try:
+            aside = set_aside(state_dir, time.time())
+            ledger = Ledger.open(state_dir)
+        except (LedgerError, OSError) as again:
+            troubles.append(LedgerError(f"{state_dir}: no new ledger could be begun: {again}"))
+            return Ledger.in_memory()
+        troubles.append(LedgerError(f"{state_dir}: a new ledger was begun, the old one is {aside}"))
+        return ledger
+    except LedgerError as error:
+        troubles.append(error)
+        return Ledger.in_memory()
+
+
+def _prepare(ledger: Ledger, actual: Table, decide: Decide, *, dry_run: bool) -> _Prepared:
+    """Decide, and write down what is about to happen."""
+    ledger.begin()
+    _settle(ledger, actual)
+    desired, author = decide(actual, ledger)
+    if desired is None:
+        ledger.rollback()
+        return _Prepared((), actual, ())
+    changes = plan(actual, desired)
+    if dry_run:
+        ledger.rollback()
+        return _Prepared(changes, desired, ())
+    now = time.time()
+    numbers = ledger.journal.intend([_entry(change, author, now) for change in changes])
+    ledger.commit()
+    return _Prepared(changes, desired, numbers)
+
+
+def _confirm(
+    ledger: Ledger, numbers: Sequence[int], days: float, troubles: list[LvsalertError]
+) -> None:
+    try:
+        ledger.begin()
+        ledger.journal.confirm(numbers)
+        ledger.journal.trim(days)
+        ledger.commit()
+    except sqlite3.Error as error:
+        troubles.append(ledger_error("the journal", error))
+
+
+def _settle(ledger: Ledger, actual: Table) -> None:
+    """Confirm what a killed run did change, and withdraw what it did not."""
+    state = {
+        (str(virtual), join_endpoint(*endpoint)): entry_words(real)
+        for virtual, service in actual.items()
+        for endpoint, real in service.real_servers.items()
+    }
+    services = {str(virtual) for virtual in actual}
+    for entry in ledger.journal.unfinished():
+        if entry.real:
+            is_made = state.get((entry.virtual, entry.real)) == entry.words["after"]
+        else:
+            is_made = (entry.virtual in services) == bool(entry.words["after"])
+        (ledger.journal.confirm if is_made else ledger.journal.withdraw)([entry.id])
+
+
+def _entry(change: Change, author: Author, now: float) -> Entry:
+    named = change.after or change.before
+    real = "" if named is None else named.endpoint
+    if named is None:
+        before, after = _service_states(change)
+        words: dict[str, Any] = {"before": None, "after": list(change.words) if after else None}
+    else:
+        before, after = state_of(change.before), state_of(change.after)
+        words = {"before": entry_words(change.before), "after": entry_words(change.after)}
+    why = author.reasons.get(real) or author.why
+    return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words, False)
+
+
+def _service_states(change: Change) -> tuple[str, str]:
+    verb = change.words[0]
+    return ("" if verb == "-A" else "stands", "" if verb == "-D" else "stands")
+
+
+def entry_words(real: RealServer | None) -> list[str] | None:
+    """Return an entry in the words of ipvsadm, None where there is none."""
+    return None if real is None else list(real.words())
+
+
+_SPELLED = {
+    Forwarding.GATEWAYING: "dr",
+    Forwarding.MASQUERADING: "nat",
+    Forwarding.TUNNELLING: "tun",
+}
+
+
+def state_of(real: RealServer | None) -> str:
+    """Return an entry in the words of the log: ``out``, or ``dr weight 5``."""
+    if real is None:
+        return "out"
+    limits = f" thresholds {real.upper}/{real.lower}" if real.upper or real.lower else ""
+    return f"{_SPELLED[real.forwarding]} weight {real.weight}{limits}"
+
+
+_VERBS = {"-A": "created", "-E": "changed", "-D": "deleted"}
+
+
+def describe(change: Change, who: str) -> str:
+    """Return a change as one line: who asked, the virtual service, the real server, was and is."""
+    named = change.after or change.before
+    if named is None:
+        return f"{who}: {change.virtual}: virtual service {_VERBS[change.words[0]]}"
+    was, now = state_of(change.before), state_of(change.after)
+    return f"{who}: {change.virtual}: {named.endpoint} was {was}, is {now}"

@@ -1,0 +1,91 @@
+"""What is asked for, and which hosts a report wants in and out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from lvsalert.model import Forwarding, Protocol, split_endpoint
+from lvsalert.mon import AlertCall, Event
+from lvsalert.policy import Floor
+
+# The monitors' exit status for "nothing was judged".
+_CANNOT_TELL = 3
+
+
+class Asked(NamedTuple):
+    """What the options of lvs.alert ask for; times in seconds.
+
+    ``virtual``, ``real_server`` and ``fallback`` are as the user wrote them. ``upper``, ``lower``
+    and ``scheduler`` are None where the table's own are to stay. ``options`` are the options as
+    variables, for the ledger.
+    """
+
+    virtual: str
+    protocol: Protocol | None = None
+    real_server: str | None = None
+    real_port: str | None = None
+    weight: int = 1
+    forwarding: Forwarding = Forwarding.GATEWAYING
+    upper: int | None = None
+    lower: int | None = None
+    scheduler: str | None = None
+    quiesce: bool = False
+    startup_in: bool = False
+    ipv6_fwmark: bool = False
+    fall: int = 1
+    rise: int = 1
+    quiesce_first: float | None = None
+    slow_start: float | None = None
+    floor: Floor | None = None
+    fallback: str | None = None
+    has_witness: bool = False
+    options: Mapping[str, str] = {}
+
+
+class Wish(NamedTuple):
+    """Which hosts are to be in and which out; ``remark`` says why where it is none."""
+
+    hosts_in: tuple[str, ...] = ()
+    hosts_out: tuple[str, ...] = ()
+    remark: str = ""
+
+
+def wish(call: AlertCall, asked: Asked) -> Wish:
+    """Return which hosts the alert wants in and out.
+
+    With ``asked.real_server`` that is the only host; otherwise they are those of the group. Only a
+    verdict takes a host out: a monitor that could not tell, or whose summary names none of the
+    hosts in question, changes nothing.
+    """
+    alone = (asked.real_server,) if asked.real_server is not None else ()
+    if call.event is Event.UP or (call.event is Event.STARTUP and asked.startup_in):
+        return Wish(hosts_in=alone or call.hosts)
+    if call.event in (Event.TEST, Event.ACK, Event.DISABLE, Event.STARTUP):
+        about = " ".join(alone or call.hosts)
+        return Wish(remark=f"{call.event.value} alert for {about}, nothing changed")
+    if call.event is Event.FAILURE and not call.by_hand:
+        if call.retval == _CANNOT_TELL:
+            return Wish(remark="the monitor could not tell (exit status 3), nothing changed")
+        if call.failed.isdisjoint(_in_question(call, asked)):
+            return Wish(remark="the summary names no host in question, nothing changed")
+    return Wish(hosts_out=alone) if alone else _parted(call)
+
+
+def _parted(call: AlertCall) -> Wish:
+    """Return the hosts of the group, parted by whether the summary names them."""
+    # A trap speaks for its service: one that names no host means all of them.
+    out = tuple(host for host in call.hosts if host in call.failed) or call.hosts
+    return Wish(tuple(host for host in call.hosts if host not in out), out)
+
+
+def _in_question(call: AlertCall, asked: Asked) -> Sequence[str]:
+    """Return the hosts whose failure takes out what was asked for.
+
+    A real server that is itself one of the group's hosts stands for that host alone.
+    """
+    if asked.real_server is None:
+        return call.hosts
+    name = split_endpoint(asked.real_server)[0]
+    same = [host for host in call.hosts if host.strip("[]") == name or host.startswith(f"{name}:")]
+    return same or call.hosts
