@@ -418,6 +418,8 @@ NOT_HOSTS = {
     "any address": ("0.0.0.0", "answered by 127.0.0.1 in its place"),
     "no route": ("192.0.2.1", "cannot send: Network is unreachable"),
     "no v6 route": ("2001:db8::1", "cannot send: Network is unreachable"),
+    "no zone": ("fe80::1%nosuch", "cannot send: Name or service not known"),
+    "zone that is no name": ("fe80::1%a..b", "cannot send: No such device"),
     "unreachable route": ("198.51.100.1", "cannot send: No route to host"),
     "prohibit route": (
         "198.51.100.65",

@@ -283,7 +283,8 @@ class _Pinger:
 
 def _no_verdict(target: _Target, reason: str) -> Result:
     seconds = time.monotonic() - target.begun
-    return Result(target.host, State.UNKNOWN, reason, seconds, target.asked)
+    said = "\n".join(target.notes).encode()
+    return Result(target.host, State.UNKNOWN, reason, seconds, target.asked, said)
 
 
 def _is_multicast(address: Address) -> bool:

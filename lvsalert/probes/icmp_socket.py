@@ -8,6 +8,8 @@ stranger's.
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import socket
 import struct
@@ -133,6 +135,9 @@ class EchoSocket:
             self._icmp.send(request)
         except ICMPSocketError as error:
             raise _cause(error) from None
+        except UnicodeError:
+            # getaddrinfo reads a zone as a name, and takes fewer names than interfaces may have.
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
         return request.id, request.sequence
 
     def receive(self) -> list[Received]:
@@ -188,7 +193,8 @@ def _open(family: int) -> Any:
 
 def _cause(error: BaseException) -> OSError:
     """Return the error behind one of icmplib's, which has the text of it at most."""
-    return error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error))
+    cause = error.__context__
+    return cause if isinstance(cause, OSError) else OSError(errno.EIO, str(error))
 
 
 def _filter(family: int, size: int) -> bytes:
