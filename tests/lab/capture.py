@@ -142,7 +142,9 @@ CASES = (
     Case("add service, mask without persistence", "", "-A -t 10.0.0.3:80 -s rr -M 255.255.255.0"),
     Case("add service, mask that is no mask", "", "-A -t 10.0.0.3:80 -s rr -p 9 -M 255.0.255.0"),
     Case("add service, mask 0.0.0.0", "", "-A -t 10.0.0.3:80 -s rr -p 9 -M 0.0.0.0"),
-    Case("add service, mask 255.255.255.255", "", "-A -t 10.0.0.3:80 -s rr -p 9 -M 255.255.255.255"),
+    Case(
+        "add service, mask 255.255.255.255", "", "-A -t 10.0.0.3:80 -s rr -p 9 -M 255.255.255.255"
+    ),
     Case("add service, mask word", "", "-A -t 10.0.0.3:80 -s rr -p 9 -M abc"),
     Case("add service, IPv6 mask 0", "", "-A -t [2001:db8::3]:80 -s rr -p 9 -M 0"),
     Case("add service, IPv6 mask 128", "", "-A -t [2001:db8::3]:80 -s rr -p 9 -M 128"),
@@ -178,12 +180,20 @@ CASES = (
     Case("edit service to persistent with mask", V4, "-E -t 10.0.0.3:80 -s rr -p 60 -M 255.0.0.0"),
     Case("edit service, fwmark", FWM, "-E -f 7 -s wlc"),
     Case("edit service, fwmark -6", FWM6, "-E -f 8 -6 -s wlc"),
-    Case("edit service, zero port not persistent", "-A -t 10.0.0.3:0 -s rr -p 9\n", "-E -t 10.0.0.3:0 -s rr"),
+    Case(
+        "edit service, zero port not persistent",
+        "-A -t 10.0.0.3:0 -s rr -p 9\n",
+        "-E -t 10.0.0.3:0 -s rr",
+    ),
     Case("delete service, fwmark of the other family", FWM6, "-D -f 8"),
     Case("delete service, fwmark -6", FWM6, "-D -f 8 -6"),
     Case("delete service, fwmark 4294967295", "-A -f 4294967295 -s rr\n", "-D -f 4294967295"),
     Case("add service, flags of sh", "", "-A -t 10.0.0.3:80 -s sh -b flag-1,flag-2,flag-3"),
-    Case("add service, flags by number with rr", "", "-A -t 10.0.0.3:80 -s rr -b flag-1,flag-2,flag-3"),
+    Case(
+        "add service, flags by number with rr",
+        "",
+        "-A -t 10.0.0.3:80 -s rr -b flag-1,flag-2,flag-3",
+    ),
     Case("add service, sctp", "", "-A --sctp-service 10.0.0.3:80 -s rr"),
     Case("add service, several faults", "", "-A -t 10.0.0.300:80 -s nosuch -w -1"),
     Case("add service, 0.0.0.0", "", "-A -t 0.0.0.0:80 -s rr"),
@@ -246,7 +256,9 @@ CASES = (
     Case("add destination with -s", V4, _a("-r 192.168.0.1:80 -s rr")),
     Case("add destination, IPv6 for IPv4 service", V4, _a("-r [2001:db8::11]:80 -g")),
     Case("add destination, IPv6 for IPv4 service, tunnelled", V4, _a("-r [2001:db8::11]:80 -i")),
-    Case("add destination, IPv4 for IPv6 service", V6, "-a -t [2001:db8::3]:80 -r 192.168.0.1:80 -g"),
+    Case(
+        "add destination, IPv4 for IPv6 service", V6, "-a -t [2001:db8::3]:80 -r 192.168.0.1:80 -g"
+    ),
     Case(
         "add destination, IPv4 for IPv6 service, tunnelled",
         V6,
@@ -255,7 +267,11 @@ CASES = (
     Case("add destination, IPv6", V6, "-a -t [2001:db8::3]:80 -r [2001:db8::11]:80 -g -w 5"),
     Case("add destination, IPv6 without port", V6, "-a -t [2001:db8::3]:80 -r [2001:db8::11] -g"),
     Case("add destination, IPv6 without brackets", V6, "-a -t [2001:db8::3]:80 -r 2001:db8::11 -g"),
-    Case("add destination, IPv6 other port with -g", V6, "-a -t [2001:db8::3]:80 -r [2001:db8::11]:81 -g"),
+    Case(
+        "add destination, IPv6 other port with -g",
+        V6,
+        "-a -t [2001:db8::3]:80 -r [2001:db8::11]:81 -g",
+    ),
     Case("add destination, link-local", V6, "-a -t [2001:db8::3]:80 -r [fe80::1]:80 -g"),
     Case("add destination, fwmark", FWM, "-a -f 7 -r 192.168.0.1 -g -w 5"),
     Case("add destination, fwmark with port", FWM, "-a -f 7 -r 192.168.0.1:80 -g -w 5"),
@@ -266,24 +282,42 @@ CASES = (
     Case("add destination, fwmark -6 without -6", FWM6, "-a -f 8 -r [2001:db8::11]:0 -g -w 5"),
     Case("add destination, fwmark -6 and IPv4", FWM6, "-a -f 8 -6 -r 192.168.0.1 -g -w 5"),
     Case("add destination, tunnel ipip", V4, _a("-r 192.168.0.1:80 -i --tun-type ipip")),
-    Case("add destination, tunnel gue", V4, _a("-r 192.168.0.1:80 -i --tun-type gue --tun-port 6080")),
+    Case(
+        "add destination, tunnel gue", V4, _a("-r 192.168.0.1:80 -i --tun-type gue --tun-port 6080")
+    ),
     Case("add destination, tunnel gue without port", V4, _a("-r 192.168.0.1:80 -i --tun-type gue")),
     Case("add destination, tunnel unknown", V4, _a("-r 192.168.0.1:80 -i --tun-type nosuch")),
     Case("add destination, tunnel type with -g", V4, _a("-r 192.168.0.1:80 -g --tun-type ipip")),
     Case("add destination, tunnel type alone", V4, _a("-r 192.168.0.1:80 --tun-type gre")),
     Case("edit destination, weight 0", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w 0"),
     Case("edit destination, lower alone", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w 0 -y 4"),
-    Case("edit destination, fwmark port 0", FWM + "-a -f 7 -r 192.168.0.1:80 -g\n", "-e -f 7 -r 192.168.0.1 -w 9"),
+    Case(
+        "edit destination, fwmark port 0",
+        FWM + "-a -f 7 -r 192.168.0.1:80 -g\n",
+        "-e -f 7 -r 192.168.0.1 -w 9",
+    ),
     Case("edit destination", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w 7 -x 3 -y 2"),
     Case("edit destination without weight", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g"),
     Case("edit destination without method", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -w 2"),
     Case("edit destination to -m", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -m -w 2"),
-    Case("edit destination to tunnel gue", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -i --tun-type gue --tun-port 99"),
+    Case(
+        "edit destination to tunnel gue",
+        DEST,
+        "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -i --tun-type gue --tun-port 99",
+    ),
     Case("edit destination, weight -1", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w -1"),
     Case("edit destination that does not stand", V4, "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -w 2"),
     Case("edit destination, no service", "", "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -w 2"),
-    Case("edit destination, other port with -g", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:8080 -g -w 2"),
-    Case("edit destination, other port with -m", DEST, "-e -t 10.0.0.3:80 -r 192.168.0.1:8080 -m -w 2"),
+    Case(
+        "edit destination, other port with -g",
+        DEST,
+        "-e -t 10.0.0.3:80 -r 192.168.0.1:8080 -g -w 2",
+    ),
+    Case(
+        "edit destination, other port with -m",
+        DEST,
+        "-e -t 10.0.0.3:80 -r 192.168.0.1:8080 -m -w 2",
+    ),
     Case("delete destination", DEST, "-d -t 10.0.0.3:80 -r 192.168.0.1:80"),
     Case("delete destination without port", DEST, "-d -t 10.0.0.3:80 -r 192.168.0.1"),
     Case("delete destination, other port", DEST, "-d -t 10.0.0.3:80 -r 192.168.0.1:8080"),
@@ -291,9 +325,15 @@ CASES = (
     Case("delete destination, no service", "", "-d -t 10.0.0.3:80 -r 192.168.0.1:80"),
     Case("delete destination with weight", DEST, "-d -t 10.0.0.3:80 -r 192.168.0.1:80 -w 5"),
     Case("delete destination with method", DEST, "-d -t 10.0.0.3:80 -r 192.168.0.1:80 -g"),
-    Case("delete destination, fwmark with port", FWM + "-a -f 7 -r 192.168.0.1:0 -g\n", "-d -f 7 -r 192.168.0.1:80"),
+    Case(
+        "delete destination, fwmark with port",
+        FWM + "-a -f 7 -r 192.168.0.1:0 -g\n",
+        "-d -f 7 -r 192.168.0.1:80",
+    ),
     Case("delete destination, IPv6 without port", V6, "-d -t [2001:db8::3]:80 -r [2001:db8::11]"),
-    Case("delete destination, IPv4 for IPv6 service", V6, "-d -t [2001:db8::3]:80 -r 192.168.0.1:80"),
+    Case(
+        "delete destination, IPv4 for IPv6 service", V6, "-d -t [2001:db8::3]:80 -r 192.168.0.1:80"
+    ),
     Case("list", DEST, "-Ln"),
     Case("list with order -nL", DEST, "-nL"),
     Case("list -L -n", DEST, "-L -n"),
@@ -321,7 +361,11 @@ CASES = (
     Case("unknown long option after -A", "", "-A -t 10.0.0.3:80 --nosuch"),
     Case("option alone", "", "-t 10.0.0.3:80"),
     Case("a word alone", "", "word"),
-    Case("long spellings", V4, "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.1:80 --masquerading --weight 4 --u-threshold 9 --l-threshold 8"),
+    Case(
+        "long spellings",
+        V4,
+        "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.1:80 --masquerading --weight 4 --u-threshold 9 --l-threshold 8",
+    ),
     Case("restore", "", "-R", V4 + "-a -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w 5\n"),
     Case("restore, nothing", DEST, "-R", ""),
     Case("restore, blank and comment lines", "", "-R", "\n# words\n" + V4 + "\n   \n"),
@@ -329,38 +373,122 @@ CASES = (
     Case("restore, blank line before a good line", "", "-R", "\n" + V4),
     Case("restore, line of blanks before a good line", "", "-R", "   \n" + V4),
     Case("restore, no newline at the end", "", "-R", V4.strip()),
-    Case("restore, duplicate in the middle", DEST, "-R", _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.1:80 -g\n") + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, duplicate at the end", DEST, "-R", _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.1:80 -g\n")),
-    Case("restore, missing in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + "-d -t 10.0.0.3:80 -r 192.168.0.1:80\n" + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, unknown option in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + "--nosuch\n" + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, word in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + "rubbish here\n" + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, illegal address in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.999:80 -g\n") + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, illegal weight in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.4:80 -g -w -1\n") + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, missing -r in the middle", V4, "-R", _a("-r 192.168.0.2:80 -g\n") + _a("-g\n") + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, unknown scheduler in the middle", V4, "-R", "-A -t 10.0.0.3:81 -s rr\n-A -t 10.0.0.3:82 -s nosuch\n-A -t 10.0.0.3:83 -s rr\n"),
+    Case(
+        "restore, duplicate in the middle",
+        DEST,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.1:80 -g\n") + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, duplicate at the end",
+        DEST,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n") + _a("-r 192.168.0.1:80 -g\n"),
+    ),
+    Case(
+        "restore, missing in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n")
+        + "-d -t 10.0.0.3:80 -r 192.168.0.1:80\n"
+        + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, unknown option in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n") + "--nosuch\n" + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, word in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n") + "rubbish here\n" + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, illegal address in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n")
+        + _a("-r 192.168.0.999:80 -g\n")
+        + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, illegal weight in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n")
+        + _a("-r 192.168.0.4:80 -g -w -1\n")
+        + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, missing -r in the middle",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -g\n") + _a("-g\n") + _a("-r 192.168.0.3:80 -g\n"),
+    ),
+    Case(
+        "restore, unknown scheduler in the middle",
+        V4,
+        "-R",
+        "-A -t 10.0.0.3:81 -s rr\n-A -t 10.0.0.3:82 -s nosuch\n-A -t 10.0.0.3:83 -s rr\n",
+    ),
     Case("restore, quotes", V4, "-R", '-a -t "10.0.0.3:80" -r 192.168.0.2:80 -g\n'),
     Case("restore, with the program's name", V4, "-R", "ipvsadm " + _a("-r 192.168.0.2:80 -g\n")),
     Case("restore, carriage returns", "", "-R", "-A -t 10.0.0.3:80 -s rr\r\n"),
-    Case("restore, many words", V4, "-R", _a("-r 192.168.0.2:80 -g -w 5 -x 1 -y 1" + " " * 60 + "\n")),
-    Case("restore, edits without -w reset it", DEST, "-R", "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g\n"),
+    Case(
+        "restore, many words", V4, "-R", _a("-r 192.168.0.2:80 -g -w 5 -x 1 -y 1" + " " * 60 + "\n")
+    ),
+    Case(
+        "restore, edits without -w reset it", DEST, "-R", "-e -t 10.0.0.3:80 -r 192.168.0.1:80 -g\n"
+    ),
     Case("restore, list line in the middle", V4, "-R", "-Ln\n" + _a("-r 192.168.0.3:80 -g\n")),
     Case("restore, clear line in the middle", V4, "-R", "-C\n" + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, weight of an earlier line is not kept", V4, "-R", _a("-r 192.168.0.2:80 -m -w 9 -x 7\n") + _a("-r 192.168.0.3:80\n")),
+    Case(
+        "restore, weight of an earlier line is not kept",
+        V4,
+        "-R",
+        _a("-r 192.168.0.2:80 -m -w 9 -x 7\n") + _a("-r 192.168.0.3:80\n"),
+    ),
     Case("restore -R with another option", V4, "-R -n", ""),
     Case("restore, long line", V4, "-R", _a("-r 192.168.0.2:80 -g " + "-w 5 " * 1000 + "\n")),
-    Case("restore, IPv4 after IPv6", V4 + V6, "-R", "-a -t [2001:db8::3]:80 -r [2001:db8::11]:80\n" + _a("-r 192.168.0.3\n")),
-    Case("restore, fwmark -6 before fwmark", FWM + FWM6, "-R", "-a -f 8 -6 -r [2001:db8::11]:0\n-a -f 7 -r 192.168.0.3\n"),
+    Case(
+        "restore, IPv4 after IPv6",
+        V4 + V6,
+        "-R",
+        "-a -t [2001:db8::3]:80 -r [2001:db8::11]:80\n" + _a("-r 192.168.0.3\n"),
+    ),
+    Case(
+        "restore, fwmark -6 before fwmark",
+        FWM + FWM6,
+        "-R",
+        "-a -f 8 -6 -r [2001:db8::11]:0\n-a -f 7 -r 192.168.0.3\n",
+    ),
     Case("restore, only refused lines", DEST, "-R", "-D -t 10.0.0.3:81\n-D -t 10.0.0.3:82\n"),
     Case("restore, refused line then a blank one", DEST, "-R", "-D -t 10.0.0.3:81\n\n"),
     Case("restore, version line in the middle", V4, "-R", "-v\n" + _a("-r 192.168.0.3:80 -g\n")),
     Case("restore, help line in the middle", V4, "-R", "-h\n" + _a("-r 192.168.0.3:80 -g\n")),
     Case("restore, restore line in the middle", V4, "-R", "-R\n" + _a("-r 192.168.0.3:80 -g\n")),
     Case("restore, save line in the middle", V4, "-R", "-Sn\n" + _a("-r 192.168.0.3:80 -g\n")),
-    Case("restore, long spellings", V4, "-R", "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.3:80 --gatewaying\n"),
+    Case(
+        "restore, long spellings",
+        V4,
+        "-R",
+        "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.3:80 --gatewaying\n",
+    ),
     Case("restore, tabs", V4, "-R", "-a\t-t\t10.0.0.3:80\t-r\t192.168.0.3:80\n"),
     Case("restore, 70 words", V4, "-R", _a("-r 192.168.0.3:80 -g" + " extra" * 70 + "\n")),
-    Case("restore, one word beyond", V4, "-R", _a("-r 192.168.0.3:80 -g extra\n") + _a("-r 192.168.0.4:80 -g\n")),
-    Case("option with equals sign", V4, "-a --tcp-service=10.0.0.3:80 --real-server=192.168.0.1:80 --weight=3"),
+    Case(
+        "restore, one word beyond",
+        V4,
+        "-R",
+        _a("-r 192.168.0.3:80 -g extra\n") + _a("-r 192.168.0.4:80 -g\n"),
+    ),
+    Case(
+        "option with equals sign",
+        V4,
+        "-a --tcp-service=10.0.0.3:80 --real-server=192.168.0.1:80 --weight=3",
+    ),
     Case("short option with its value joined", V4, "-a -t10.0.0.3:80 -r192.168.0.1:80 -w3"),
     Case("short options joined", V4, "-at 10.0.0.3:80 -r 192.168.0.1:80 -mw 3"),
     Case("command after its options", V4, "-t 10.0.0.3:80 -r 192.168.0.1:80 -a"),
@@ -403,7 +531,9 @@ def _inside() -> None:
     for name, argv in VIEWS.items():
         (SHARE / name).write_text(_ipvsadm(argv)["stdout"])
     (SHARE / "proc-net-ip_vs.txt").write_text(Path("/proc/net/ip_vs").read_text())
-    (SHARE / "cases.json").write_text(json.dumps([_answer(case) for case in CASES], indent=1) + "\n")
+    (SHARE / "cases.json").write_text(
+        json.dumps([_answer(case) for case in CASES], indent=1) + "\n"
+    )
 
 
 def _answer(case: Case) -> dict[str, Any]:

@@ -144,5 +144,6 @@ class Machine:
         argv += ["-serial", console, "-kernel", str(self._kernel.image), "-initrd", str(initramfs)]
         argv += ["-virtfs", f"{share},path=/,mount_tag=host,readonly=on"]
         argv += ["-virtfs", f"{share},path={self.share},mount_tag=lab"]
-        words = f"console=ttyS0 quiet loglevel=3 panic=-1 -- {python} -B {BOOT}"
+        # The emulator finds code that it translated again only at the same address.
+        words = f"console=ttyS0 quiet loglevel=3 panic=-1 norandmaps -- {python} -B {BOOT}"
         return [*argv, "-append", words]

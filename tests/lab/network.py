@@ -93,7 +93,11 @@ def ip(lines: Iterable[str], *options: str) -> None:
     batch = "\n".join(lines)
     if batch:
         done = subprocess.run(
-            ["ip", *options, "-batch", "-"], input=batch, capture_output=True, text=True, check=False
+            ["ip", *options, "-batch", "-"],
+            input=batch,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"ip {' '.join(options)}: {done.stderr}\n{batch}"
 

@@ -87,7 +87,9 @@ class Scenario(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the guest's verdict and make it ours."""
-        bad = [report for report in self.guest.outcome(self.nodeid) if report["outcome"] != "passed"]
+        bad = [
+            report for report in self.guest.outcome(self.nodeid) if report["outcome"] != "passed"
+        ]
         for report in bad:
             if report["outcome"] == "skipped":
                 pytest.skip(f"in the guest: {report['text']}")
@@ -116,9 +118,9 @@ def in_guest() -> bool:
 
 def write_report(report: pytest.TestReport) -> None:
     """In the guest: hand a phase's report to the host."""
-    text = "\n".join([report.longreprtext, *(f"--- {name} ---\n{said}" for name, said in report.sections)])
+    text = "\n".join(
+        [report.longreprtext, *(f"--- {name} ---\n{said}" for name, said in report.sections)]
+    )
     line = {"name": report.nodeid, "when": report.when, "outcome": report.outcome, "text": text}
     with Path("/run/lab", REPORTS).open("a") as file:
         file.write(json.dumps(line) + "\n")
-
-

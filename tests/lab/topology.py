@@ -21,9 +21,7 @@ class Topology:
         self.director1 = Director("director1", "10.0.0.1", "192.168.0.251", "2001:db8::1")
         self.director2 = Director("director2", "10.0.0.2", "192.168.0.252", "2001:db8::2")
         self.real_servers = [
-            RealServer(
-                f"real{number}", f"192.168.0.{number}", f"2001:db8::1{number}", folder
-            )
+            RealServer(f"real{number}", f"192.168.0.{number}", f"2001:db8::1{number}", folder)
             for number in (1, 2, 3)
         ]
         self.client = Client("client", "10.0.0.100/24", "2001:db8::100/64")
@@ -41,9 +39,7 @@ class Topology:
 
     def story(self) -> list[tuple[str, str]]:
         """Return what everybody saw, each part with its title."""
-        parts = [
-            (director.name, director.story()) for director in (self.director1, self.director2)
-        ]
+        parts = [(director.name, director.story()) for director in (self.director1, self.director2)]
         for real_server in self.real_servers:
             said = "\n".join(program.output for program in real_server.programs if program.output)
             parts.append((real_server.name, said))

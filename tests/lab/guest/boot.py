@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import traceback
 from pathlib import Path
+from shutil import which
 
 SHARE = Path("/run/lab")
 MOUNTS = (
@@ -19,6 +21,8 @@ MOUNTS = (
     ("tmpfs", "/dev/shm", "mode=1777"),
     ("tmpfs", "/run/lock", "mode=1777"),
 )
+# Started again and again.
+HOT_PROGRAMS = ("ipvsadm", "ip", "perl", "sh", "nginx", "unshare", "setpriv")
 
 
 def main() -> None:
@@ -46,7 +50,23 @@ def _set_up(modules: Path) -> None:
     _do("mount", "--bind", str(modules), "/lib/modules")
     Path("/proc/sys/kernel/hostname").write_text("lab")
     _do("ip", "link", "set", "lo", "up")
+    _keep_in_memory(sys.executable, *(which(name) or "" for name in HOT_PROGRAMS))
     _do("modprobe", "-a", "ip_vs", "ip_vs_rr", "ip_vs_wlc", "ipip", "veth", "bridge")
+
+
+def _keep_in_memory(*programs: str) -> None:
+    """Copy the programs and their libraries up into the overlay.
+
+    The emulator translates code anew for each page that comes anew from the share, which makes a
+    start of ipvsadm take 60 ms in place of 18.
+    """
+    files = {"/etc/ld.so.cache"}
+    for program in programs:
+        ldd = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+        files.update([program, *re.findall(r"(/\S+) \(", ldd.stdout)])
+    for file in files:
+        # Writing the mode that a file has is the smallest change that makes the overlay copy it.
+        Path(file).chmod(Path(file).stat().st_mode & 0o7777)
 
 
 def _do(*argv: str) -> None:
