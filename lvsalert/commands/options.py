@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 import click
 from click.core import ParameterSource
 
+from lvsalert import __version__
 from lvsalert.commands.entry import Outcome
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.model import parse_port
@@ -169,9 +170,7 @@ def _show_help(ctx: click.Context, _param: click.Parameter, asked: bool) -> None
 
 def _show_version(_ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        raise _Printed(f"lvsalert {version('lvsalert')}")
+        raise _Printed(f"lvsalert {__version__}")
 
 
 def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
