@@ -6,23 +6,26 @@ import errno
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
+import icmplib  # type: ignore[import-untyped] # icmplib carries no types
 import pytest
-from icmplib import Hop, SocketPermissionError  # type: ignore[import-untyped] # it has no types
+from icmplib import Hop, ICMPv4Socket, SocketPermissionError
 
 from lvsalert.errors import PrivilegeError, ResolveError, UsageError
 from lvsalert.model import Result, State
 from lvsalert.probes import icmp
 from lvsalert.probes.icmp import ping
-from lvsalert.probes.icmp_socket import NOT_ALLOWED, EchoSocket
+from lvsalert.probes.icmp_packet import Reply, Trouble
+from lvsalert.probes.icmp_socket import NOT_ALLOWED, EchoSocket, Received
 from lvsalert.probes.traceroute import trace
 from lvsalert.resolve import Address
 from tests.harness.echo_hosts import Answer, Behaviour, EchoHosts, Request
@@ -235,6 +238,14 @@ def other_destination_unreachable(request: Request) -> list[Answer]:
     return [Answer(OTHER[family], error(UNREACHABLE[family], 1, quoted))]
 
 
+def other_payload_unreachable(request: Request) -> list[Answer]:
+    """Let a router complain of a request with the same numbers that somebody else sent."""
+    family = request.family
+    words = (request.identifier, request.sequence, request.payload[:-1] + b"!")
+    quoted = ip_packet(family, request.destination, echo(REQUEST[family], *words))
+    return [Answer(OTHER[family], error(UNREACHABLE[family], 1, quoted))]
+
+
 class Case(NamedTuple):
     """A behaviour and what has to be found of it; `reason` is for IPv4, then for IPv6."""
 
@@ -269,6 +280,7 @@ CASES = {
     "unreachable at first": Case(unreachable_at_first, State.GOOD, said=NO_WAY),
     "expired then unreachable": Case(expired_then_unreachable, State.FAILED, NO_WAY, EXPIRED),
     "other request unreachable": Case(other_request_unreachable, State.FAILED, NO_ANSWER),
+    "other payload unreachable": Case(other_payload_unreachable, State.FAILED, NO_ANSWER),
     "other destination unreachable": Case(other_destination_unreachable, State.FAILED, NO_ANSWER),
 }
 
@@ -571,6 +583,61 @@ def test_no_privilege() -> None:
         with pytest.raises(PermissionError) as caught:
             namespace.run(lambda: ask_as_nobody(["127.0.0.1"]))
     assert str(caught.value) == f"PrivilegeError: {NOT_ALLOWED}"
+
+
+def received(sock: EchoSocket) -> list[Received]:
+    """Wait until something has come back, and return it."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    assert poll.poll(20_000), "nothing came back"
+    return sock.receive()
+
+
+def test_error_of_one_request_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, quiet: Namespace
+) -> None:
+    """A datagram socket sends on although an ICMP error about an earlier request waits."""
+    real = icmplib.ICMPv4Socket
+
+    def unprivileged(privileged: bool) -> ICMPv4Socket:
+        if privileged:
+            raise SocketPermissionError(True)
+        return real(privileged=False)
+
+    def run() -> list[type]:
+        hosts = {"127.0.1.1": unreachable, "127.0.1.2": answers}
+        with EchoHosts(V4, hosts), closing(EchoSocket(V4, 2)) as sock:
+            sock.send("127.0.1.1", b"first")
+            poll = select.poll()
+            poll.register(sock, 0)
+            assert poll.poll(20_000) == [(sock.fileno(), select.POLLERR)]
+            sock.send("127.0.1.2", b"second")
+            found: list[type] = []
+            while len(found) < 2:
+                found += [type(each.message) for each in received(sock)]
+            return found
+
+    quiet.sysctl("ipv4/ping_group_range", "0 0")
+    monkeypatch.setattr("icmplib.ICMPv4Socket", unprivileged)
+    assert quiet.run(run) == [Trouble, Reply]
+
+
+def test_answer_that_waits_does_not_grow_old() -> None:
+    """A packet counts from its arrival at the kernel, however late the process reads it."""
+
+    def lateness() -> float:
+        with closing(EchoSocket(V4, 1)) as sock:
+            sock.send("127.0.0.1", b"payload")
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            assert poll.poll(20_000)
+            came = time.monotonic()
+            threading.Event().wait(0.2)
+            return sock.receive()[0].at - came
+
+    with network_namespace() as namespace:
+        # The kernel starts to take times a moment after a first socket asks for them.
+        wait_until(lambda: namespace.run(lateness) < 0.1, 20, "the time of arrival")
 
 
 def descriptors() -> Counter[str]:
