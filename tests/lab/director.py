@@ -84,9 +84,11 @@ class Director(Host):
             pause=0.2,
         )
 
-    def mon(self, folder: Path, configuration: str, environment: Mapping[str, str]) -> Mon:
-        """Return a mon of this director, to be started by its user."""
-        mon = HostMon(self, folder, configuration, environment)
+    def mon(
+        self, folder: Path, configuration: str, environment: Mapping[str, str] | None = None
+    ) -> HostMon:
+        """Return a mon of this director with its files below `folder`; start it by `with`."""
+        mon = HostMon(self, folder / f"mon{len(self._mons)}", configuration, environment or {})
         self._mons.append(mon)
         return mon
 

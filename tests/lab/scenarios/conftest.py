@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +23,15 @@ def topology() -> Iterator[Topology]:
         yield Topology(folder)
 
 
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """The suite's plugins and its drop-in, where a user of Debian's mon has them."""
+    director = Path(sys.executable).with_name("lvs-director")
+    subprocess.run([director, "install", "--systemd"], check=True)
+
+
 @pytest.fixture
-def lab(topology: Topology) -> Iterator[Topology]:
+def lab(topology: Topology, installed: None) -> Iterator[Topology]:
     """The hosts, with nothing running and empty tables."""
     yield topology
     topology.reset()
