@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -41,11 +42,15 @@ class Ipvsadm:
     def locked(self, path: str, timeout: float) -> Iterator[None]:
         """Hold the lock at ``path`` against other runs, waiting ``timeout`` seconds at most.
 
-        The kernel frees it when its holder dies, however it dies. A running ipvsadm holds it too,
-        so that a batch whose sender was killed has ended before the next run reads the table.
+        The kernel frees it when its holder dies, however it dies. An ipvsadm with a batch holds it
+        too, so that a batch whose sender was killed has ended before the next run reads the table.
         LockTimeoutError where it stays held, IpvsadmError where it cannot be had at all.
         """
-        descriptor = _open_lock(path)
+        try:
+            descriptor = _open_lock(path)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise IpvsadmError(f"{path}: the lock cannot be opened: {reason}") from None
         try:
             deadline = time.monotonic() + timeout
             while not _try_lock(descriptor):
@@ -62,20 +67,19 @@ class Ipvsadm:
 
     def read(self) -> Table:
         """Return the table. IpvsadmError where it cannot be read."""
-        rules = self._run(["-Sn"])
+        rules = self._told("-Sn")
         # -Sn leaves the thresholds out, and an edit that does not repeat them resets them.
-        thresholds = self._run(["-Ln", "--thresholds"]) if "-a" in rules.stdout else rules
-        for answer in (rules, thresholds):
-            if answer.status:
-                raise IpvsadmError(f"{self.program} cannot read the table: {_words_of(answer)}")
-        return parse(rules.stdout, thresholds.stdout)
+        return parse(rules, self._told("-Ln", "--thresholds") if "-a" in rules else "")
 
     def connections(self) -> Columns:
         """Return active and inactive connections of each entry. IpvsadmError where it cannot."""
-        answer = self._run(["-Ln"])
+        return parse_connections(self._told("-Ln"))
+
+    def _told(self, *arguments: str) -> str:
+        answer = self._run(arguments)
         if answer.status:
-            raise IpvsadmError(f"{self.program} cannot list the table: {_words_of(answer)}")
-        return parse_connections(answer.stdout)
+            raise IpvsadmError(f"{self.program} cannot read the table: {_words_of(answer)}")
+        return answer.stdout
 
     def apply(self, changes: Sequence[Change], desired: Table) -> None:
         """Run ``changes`` as one batch, read the table again and compare it with ``desired``.
@@ -83,8 +87,12 @@ class Ipvsadm:
         ipvsadm -R goes on after a line that the kernel refuses and its status tells only that
         something failed, so the table itself is the answer. IpvsadmError where it differs.
         """
-        batch = "".join(f"{' '.join(change.words)}\n" for change in changes)
-        answer = self._run(["-R"], batch)
+        # From memory and not through a pipe: a sender that is killed leaves no half line.
+        batch = os.memfd_create("batch")
+        with os.fdopen(batch, "r+", encoding="utf-8") as file:
+            file.writelines(f"{' '.join(change.words)}\n" for change in changes)
+            file.seek(0)
+            answer = self._run(("-R",), batch, self._held)
         left = plan(self.read(), desired)
         if left:
             first = " ".join(left[0].words)
@@ -93,30 +101,36 @@ class Ipvsadm:
                 f" first {first!r}: {_words_of(answer)}"
             )
 
-    def _run(self, arguments: list[str], stdin: str = "") -> _Answer:
+    def _run(
+        self, arguments: Sequence[str], stdin: int | None = None, kept: tuple[int, ...] = ()
+    ) -> _Answer:
+        """Run ipvsadm with the descriptor ``stdin``, or nothing to read, and those in ``kept``."""
         import subprocess
 
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [self.program, *arguments],
-                input=stdin.encode(),
-                capture_output=True,
-                timeout=self.timeout,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=_ENVIRONMENT,
-                pass_fds=self._held,
-                check=False,
+                pass_fds=kept,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            raise IpvsadmError(
-                f"{self.program} {' '.join(arguments)} did not answer in {self.timeout:g} s"
-            ) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise IpvsadmError(f"cannot run {self.program}: {reason}") from None
+        with process:
+            try:
+                stdout, stderr = process.communicate(timeout=self.timeout)
+            except subprocess.TimeoutExpired:
+                # What it may have started itself would otherwise keep the pipes, and the lock.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise IpvsadmError(
+                    f"{self.program} {' '.join(arguments)} did not answer in {self.timeout:g} s"
+                ) from None
         return _Answer(
-            done.returncode,
-            done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"),
+            process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
         )
 
 
@@ -130,20 +144,17 @@ def lock_path(state_dir: str) -> str:
 
 
 def _open_lock(path: str) -> int:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        # Without O_CREAT first: fs.protected_regular refuses it, even to root, for another's file
-        # in a folder that all may write.
-        try:
+    # Anybody may have laid a link or a pipe where the lock is: none is followed or waited for.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    # Without O_CREAT first: fs.protected_regular refuses it, even to root, for another's file in a
+    # folder that all may write.
+    while True:
+        with contextlib.suppress(FileNotFoundError):
             return os.open(path, flags)
-        except FileNotFoundError:
-            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
             os.fchmod(descriptor, 0o666)
             return descriptor
-    except PermissionError:
-        raise IpvsadmError(f"{path}: the lock cannot be opened: permission denied") from None
-    except OSError as error:
-        raise IpvsadmError(f"{path}: the lock cannot be opened: {error.strerror}") from None
 
 
 def _try_lock(descriptor: int) -> bool:

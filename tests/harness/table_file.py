@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert import standin
+from lvsalert.model import Protocol, VirtualService
 from lvsalert.table import Table, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def tcp(address: str, port: int) -> VirtualService:
+    """Return the name of a TCP service."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return VirtualService(Protocol.TCP, address, port, 0, family)
 
 
 class Answer(NamedTuple):
