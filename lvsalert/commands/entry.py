@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What a command prints and the status it ends with."""
+    """What a command prints and the status it ends with.
+
+    With ``stream`` the command goes on: it yields what is printed as it comes, after ``stdout``,
+    and returns the outcome that the process ends with.
+    """
 
     status: int
     stdout: str = ""
     stderr: str = ""
+    stream: Generator[str, None, Outcome] | None = None
 
 
 Command = Callable[[Sequence[str], Mapping[str, str], "Callable[[], str]"], Outcome]
@@ -101,7 +106,7 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
             signal.signal(each, end)
     try:
         command: Command = import_module(f"lvsalert.commands.{module}").run
-        outcome = command(sys.argv[1:], os.environ, _read_stdin)
+        outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
     except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     written = _emit(outcome) and stdout_open
@@ -154,6 +159,20 @@ def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     at = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
     return " ".join(f"{type(error).__name__}: {error}{at}".split())
+
+
+def _follow(outcome: Outcome) -> Outcome:
+    """Print what a command yields as it comes, and return the outcome that is left to print."""
+    stream = outcome.stream
+    while stream is not None:
+        if not _emit(outcome):
+            return Outcome(CANNOT_TELL)
+        try:
+            outcome = Outcome(0, next(stream))
+        except StopIteration as end:
+            outcome = end.value
+            stream = outcome.stream
+    return outcome
 
 
 def _emit(outcome: Outcome) -> bool:
