@@ -77,6 +77,7 @@ def ask(
     slow: float | None = None,
     seconds: float = 30,
     lookup_timeout: float = 10,
+    lookups: int = 10,
 ) -> list[Result]:
     """Ping with what these tests usually ask for; the deadline is `seconds` from now."""
     return ping(
@@ -88,6 +89,7 @@ def ask(
         slow=slow,
         deadline=time.monotonic() + seconds,
         lookup_timeout=lookup_timeout,
+        lookups=lookups,
     )
 
 
@@ -504,12 +506,13 @@ def names(monkeypatch: pytest.MonkeyPatch, known: dict[str, list[str]]) -> None:
     monkeypatch.setattr(icmp, "look_up", look_up)
 
 
-def test_names_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lookups", [10, 1])
+def test_names_hold_up_nobody(monkeypatch: pytest.MonkeyPatch, lookups: int) -> None:
     """A name that hangs and one that is unknown fail by themselves; each says why."""
     names(monkeypatch, {"hangs.example": [], "web1.example": ["127.0.0.1"]})
     hosts = ["hangs.example", "nosuch.example", "web1.example:80", "web1.example", "127.0.0.2"]
     with network_namespace() as namespace:
-        results = namespace.run(lambda: ask(hosts, lookup_timeout=0.5))
+        results = namespace.run(lambda: ask(hosts, lookup_timeout=0.5, lookups=lookups))
     assert [(each.host, each.reason) for each in results] == [
         ("hangs.example", "hangs.example: look-up timed out after 0.5 s"),
         ("nosuch.example", "nosuch.example: Name or service not known"),

@@ -48,6 +48,7 @@ def ping(
     slow: float | None = None,
     deadline: float,
     lookup_timeout: float,
+    lookups: int = MAX_LOOKUPS,
 ) -> list[Result]:
     """Send echo requests to every host and return a result for each, in their order.
 
@@ -57,11 +58,12 @@ def ping(
     two packets. An answer that took over ``slow`` seconds is a failure.
 
     ``deadline`` is the time (time.monotonic()) at which hosts without a verdict become UNKNOWN; a
-    look-up fails after ``lookup_timeout`` seconds. PrivilegeError where no ICMP socket is allowed,
+    look-up fails after ``lookup_timeout`` seconds, ``lookups`` run at once. PrivilegeError where no ICMP socket is allowed,
     UsageError for a host that cannot be one.
     """
     targets = [_Target(host, split_endpoint(host)[0]) for host in hosts]
-    pinger = _Pinger(_Manner(prefer_ipv6, retries, wait, pace, slow, lookup_timeout), len(hosts))
+    manner = _Manner(prefer_ipv6, retries, wait, pace, slow, lookup_timeout, lookups)
+    pinger = _Pinger(manner, len(hosts))
     try:
         pinger.run(targets, deadline)
     finally:
@@ -78,6 +80,7 @@ class _Manner(NamedTuple):
     pace: float
     slow: float | None
     lookup_timeout: float
+    lookups: int
 
 
 class _Target:
@@ -154,7 +157,7 @@ class _Pinger:
             else:
                 self._named.setdefault(target.name, []).append(target)
         if self._named:
-            self._lookups = Workers(look_up, list(self._named), MAX_LOOKUPS)
+            self._lookups = Workers(look_up, list(self._named), self._manner.lookups)
             self._poll.register(self._lookups, select.POLLIN)
 
     def _take_names(self, lookups: Workers[str, list[Address]]) -> None:
