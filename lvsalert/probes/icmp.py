@@ -58,8 +58,8 @@ def ping(
     two packets. An answer that took over ``slow`` seconds is a failure.
 
     ``deadline`` is the time (time.monotonic()) at which hosts without a verdict become UNKNOWN; a
-    look-up fails after ``lookup_timeout`` seconds, ``lookups`` run at once. PrivilegeError where no ICMP socket is allowed,
-    UsageError for a host that cannot be one.
+    look-up fails after ``lookup_timeout`` seconds, and ``lookups`` of them run at once.
+    PrivilegeError where no ICMP socket is allowed, UsageError for a host that cannot be one.
     """
     targets = [_Target(host, split_endpoint(host)[0]) for host in hosts]
     manner = _Manner(prefer_ipv6, retries, wait, pace, slow, lookup_timeout, lookups)
