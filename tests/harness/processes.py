@@ -57,6 +57,11 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def status(self) -> int | None:
+        """The exit status of the program that has ended, negative for a signal's number."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def output(self) -> str:
         """What it wrote to stdout and stderr in all its lives."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -1,0 +1,136 @@
+"""The demonstration shows what it promises, and leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.places import CHECKOUT, is_root
+from tests.harness.processes import Program
+from tests.harness.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEMO = CHECKOUT / "examples" / "demo"
+BOTH = r"-> 127\.0\.0\.11:8081 .*\n *-> 127\.0\.0\.12:8081 "
+ONE = r"-> 127\.0\.0\.11:8081 .*\n(?! *-> )"
+STORY = (
+    rf"are started\n.*put both into the table.*\n.*\n *{BOTH}.*\n.*127\.0\.0\.12 is killed\n"
+    rf".*is out of the table.*\n.*\n *{ONE}.*127\.0\.0\.12 is started again\n"
+    rf".*is in again.*\n.*\n *{BOTH}"
+)
+
+needs_root = pytest.mark.skipif(
+    not is_root() or shutil.which("mon") is None, reason="needs root, and mon installed"
+)
+
+
+def _left_behind() -> list[str]:
+    """Return the demo's folders, and the processes whose command lines name one."""
+    folders = [str(path) for path in Path("/tmp").glob("lvsalert-demo.*")]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if "lvsalert-demo." in command:
+            folders.append(command)
+    return folders
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Program]:
+    """The demonstration with `--keep`, to be started by the test."""
+    program = Program([str(DEMO), "--keep"], tmp_path / "output")
+    try:
+        yield program
+    finally:
+        program.kill()
+
+
+def _says(demo: Program, pattern: str) -> str:
+    """Wait until the demo's output matches, and return the first group, or the match."""
+
+    def found() -> re.Match[str] | None:
+        return re.search(pattern, demo.output)
+
+    match = wait_until(found, 120, lambda: f"{pattern!r} in: {demo.output}")
+    assert match is not None
+    return match[match.re.groups and 1]
+
+
+def _ends_with(demo: Program, status: int) -> None:
+    wait_until(lambda: not demo.runs, 30, lambda: f"the demo ends: {demo.output}")
+    assert demo.status == status, demo.output
+
+
+@needs_root
+def test_demo_tells_its_story() -> None:
+    """A server is in the table, dies, is out, comes back; the demo ends by itself."""
+    done = subprocess.run([str(DEMO)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(STORY, done.stdout), done.stdout
+    assert re.search(r"^Table: the (kernel|stand-in)'s", done.stdout, re.MULTILINE)
+    assert _left_behind() == []
+
+
+@needs_root
+def test_demo_can_be_played_with(demo: Program) -> None:
+    """With --keep it goes on: the command that it names kills a server, Ctrl-C ends it all."""
+    demo.start()
+    group = int(_says(demo, r"\n    kill -KILL -(\d+)\n"))
+    os.killpg(group, signal.SIGKILL)
+    _says(demo, rf"the table has changed:\n.*\n *{ONE}")
+    os.killpg(demo.pid, signal.SIGINT)
+    _ends_with(demo, 130)
+    assert _left_behind() == []
+
+
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_demo_leaves_nothing(demo: Program, number: signal.Signals) -> None:
+    """Ended in its midst, it takes everything with it that it started."""
+    demo.start()
+    _says(demo, "is killed")
+    os.killpg(demo.pid, number)
+    _ends_with(demo, 128 + number)
+    assert _left_behind() == []
+
+
+@needs_root
+def test_failing_demo_says_why_and_leaves_nothing(demo: Program) -> None:
+    """Where a port is taken, the demo says so and fails."""
+    with socket.create_server(("127.0.0.12", 8081)):
+        demo.start()
+        _ends_with(demo, 1)
+    assert "demo: the table should hold '127.0.0.11 127.0.0.12'" in demo.output
+    assert "bind() to 127.0.0.12:8081 failed" in demo.output
+    assert _left_behind() == []
+
+
+def test_demo_without_root_says_what_it_needs(folder: Path) -> None:
+    """Another user than root gets one line."""
+    copy = folder / "demo"
+    shutil.copy(DEMO, copy)
+    argv = [str(copy)]
+    if is_root():
+        argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    expected = "demo: this needs root on Debian 12, where it installs mon, nginx and ipvsadm\n"
+    assert done.stderr == expected
+
+
+def test_demo_does_not_guess() -> None:
+    """An argument that it does not know is answered with its usage."""
+    done = subprocess.run([str(DEMO), "--kep"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "usage: demo [--keep]\n")
