@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 import click
@@ -12,8 +11,10 @@ import click
 from lvsalert import alert, mon
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, invoke, number, whole
+from lvsalert.commands.place import lock_option, lookup, table_options, user_name
+from lvsalert.commands.syslogging import log
 from lvsalert.errors import UsageError
-from lvsalert.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm
+from lvsalert.ipvsadm import Ipvsadm
 from lvsalert.model import (
     MAX_WEIGHT,
     Forwarding,
@@ -36,8 +37,6 @@ _OF_ONE_RUN = frozenset(
         *("TRAP_TIMEOUT", "DRY_RUN"),
     )
 )
-# How long all names together may take to look up.
-_LOOKUP_SECONDS = 5.0
 _FLAGS = {
     "up": mon.Event.UP,
     "ack": mon.Event.ACK,
@@ -61,7 +60,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     Changes and errors go to syslog(3) too, facility local0.
     """
     outcome = invoke(_lvs_alert, argv, environ, stdin)
-    log("err", (line.removeprefix(f"{NAME}: ") for line in outcome.stderr.splitlines()))
+    log(NAME, "err", (line.removeprefix(f"{NAME}: ") for line in outcome.stderr.splitlines()))
     return outcome
 
 
@@ -198,33 +197,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     show_default=True,
     help="How long the journal of changes is kept.",
 )
-@click.option(
-    "--ipvsadm", cls=EnvOption, default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run."
-)
-@click.option(
-    "--ipvsadm-timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0.001),
-    default=5.0,
-    show_default=True,
-    help="Seconds after which an ipvsadm that hangs is ended.",
-)
-@click.option(
-    "--lock-timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait for other runs.",
-)
-@click.option(
-    "--state-dir",
-    cls=EnvOption,
-    default=DEFAULT_STATE_DIR,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where causes and the journal are kept.",
-)
+@table_options
+@lock_option
 @click.option("-n", "--dry-run", cls=EnvOption, is_flag=True, help="Print commands, run none.")
 @click.pass_context
 def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
@@ -246,7 +220,9 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         given["journal_days"],
     )
     outside = alert.Outside(
-        _lookup, functools.partial(_any_answers, given["witness"]), _user() if call.by_hand else ""
+        lookup,
+        functools.partial(_any_answers, given["witness"]),
+        user_name() if call.by_hand else "",
     )
     asked = _asked(given, ctx.obj.given)
     done = alert.run(call, asked, place, outside, dry_run=given["dry_run"])
@@ -302,49 +278,23 @@ def _told(done: alert.Outcome, call: mon.AlertCall, given: Mapping[str, Any]) ->
         lines = [f"{given['ipvsadm']} {' '.join(change.words)}" for change in done.changes]
     else:
         lines = [describe(change, done.who) for change in done.changes]
-        log("notice", lines)
+        log(NAME, "notice", lines)
     if done.remark:
         lines.append(f"{about}: {mon.printable(done.remark)}")
-        log("info", lines[-1:])
+        log(NAME, "info", lines[-1:])
     if done.is_cut_off:
         lines.append(f"{about}: no witness answers, so this director is cut off: nothing changed")
-        log("alert", lines[-1:])
+        log(NAME, "alert", lines[-1:])
     if done.held and done.changes:
         lines.append(f"{about}: kept in by --min-in though they fail: {' '.join(done.held)}")
-        log("alert", lines[-1:])
+        log(NAME, "alert", lines[-1:])
     if done.changes or call.event is mon.Event.FAILURE:
         # Without a state directory every run would say so, and most have nothing to remember.
-        log("warning", [f"not remembered: {trouble}" for trouble in done.troubles])
+        log(NAME, "warning", [f"not remembered: {trouble}" for trouble in done.troubles])
     return Outcome(status, "".join(f"{line}\n" for line in lines), errors)
-
-
-def _user() -> str:
-    """Return the name of the user who runs this, or the number where it has none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:
-    from lvsalert.resolve import addresses_of
-
-    return addresses_of(names, family, timeout=_LOOKUP_SECONDS)
 
 
 def _any_answers(witnesses: Sequence[str]) -> bool:
     from lvsalert.witness import any_answers
 
     return any_answers(witnesses)
-
-
-def log(priority: str, lines: Iterable[str]) -> None:
-    """Tell syslog(3) each line, as lvs.alert and facility local0."""
-    import syslog
-
-    syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_LOCAL0)
-    for line in lines:
-        syslog.syslog(getattr(syslog, f"LOG_{priority.upper()}"), line)
-    syslog.closelog()
