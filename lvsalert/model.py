@@ -131,7 +131,7 @@ class RealServer(NamedTuple):
 
 
 # What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.
-_NAME = re.compile(r"[\w.-]+")
+_NAME = re.compile(r"[\w.][\w.-]*")
 # What an interface is called: a blank or a line's end would part an address into words of a batch.
 _ZONE = re.compile(r"[\w.-]{1,15}", re.ASCII)
 

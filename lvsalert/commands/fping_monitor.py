@@ -122,9 +122,7 @@ def _seconds(names: Sequence[str], given: Mapping[str, Any]) -> float:
 
 
 def _traces(results: Sequence[Result], deadline: float) -> Sequence[str]:
-    failed = [result.host for result in results if result.state is State.FAILED]
-    if not failed:
-        return ()
-    from lvsalert.probes.icmp import trace
+    from lvsalert.probes.traceroute import trace
 
-    return trace(failed, deadline)
+    failed = [result for result in results if result.state is State.FAILED]
+    return trace(failed, deadline=deadline)
