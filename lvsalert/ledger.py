@@ -120,6 +120,30 @@ class Ledger:
             raise ledger_error(path, error) from None
         return cls(connection, is_lasting=True)
 
+    @classmethod
+    def open_to_read(cls, state_dir: str) -> Ledger:
+        """Open the ledger in ``state_dir`` for a reader, who needs no lock and changes nothing.
+
+        Errors are those of ``open``; a ledger that is not there yet is one of them.
+        """
+        from urllib.parse import quote
+
+        path = os.path.join(state_dir, FILE_NAME)
+        try:
+            os.stat(path)
+            connection = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
+            try:
+                if _version_of(connection, path) == 0:
+                    raise LedgerError(f"{path}: nothing has been written yet")
+            except BaseException:
+                connection.close()
+                raise
+        except OSError as error:
+            raise LedgerError(f"{path}: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise ledger_error(path, error) from None
+        return cls(connection, is_lasting=True)
+
     def close(self) -> None:
         """Close the file; what was not committed is dropped."""
         self._db.close()
@@ -309,13 +333,19 @@ def _create(path: str, state_dir: str) -> None:
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
-        raise LedgerError(f"{path}: made by a newer lvsalert (version {version} of its tables)")
-    if version == 0:
+    if _version_of(connection, path) == 0:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_SCHEMA}{journal.SCHEMA} PRAGMA user_version = 1; COMMIT;"
         )
+
+
+def _version_of(connection: sqlite3.Connection, path: str) -> int:
+    """Return the version of the tables, 0 where there are none yet; a newer one is an error."""
+    version: int
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise LedgerError(f"{path}: made by a newer lvsalert (version {version} of its tables)")
+    return version
 
 
 def ledger_error(path: str, error: sqlite3.Error) -> LedgerError:
