@@ -133,8 +133,7 @@ class Ledger:
             os.stat(path)
             connection = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
             try:
-                if _version_of(connection, path) == 0:
-                    raise LedgerError(f"{path}: nothing has been written yet")
+                version = _version_of(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -142,6 +141,10 @@ class Ledger:
             raise LedgerError(f"{path}: {error.strerror}") from None
         except sqlite3.Error as error:
             raise ledger_error(path, error) from None
+        if version == 0:
+            # It is just being begun.
+            connection.close()
+            return cls.in_memory()
         return cls(connection, is_lasting=True)
 
     def close(self) -> None:
