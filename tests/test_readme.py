@@ -1,0 +1,134 @@
+"""The README's commands, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.installation import FILES, SOURCES, Installation
+from tests.harness.places import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.standin import StandIn
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+DEMO, SUITE, INSTALL, BY_HAND, DIRECTOR = BLOCKS
+
+USER = pwd.getpwuid(os.getuid()).pw_name
+
+# Folders that the installation writes to, each under a layer that goes with the shell.
+PRIVATE = "/opt /usr/local /etc /var/lib"
+LAYERS = f"""
+mount -t tmpfs layers "$LAYERS"
+for folder in {PRIVATE}; do
+    mkdir -p "$LAYERS$folder/upper" "$LAYERS$folder/work"
+    mount -t overlay layer \\
+        -o "lowerdir=$folder,upperdir=$LAYERS$folder/upper,workdir=$LAYERS$folder/work" "$folder"
+done
+mkdir -p /etc/mon
+cp examples/mon-group.cf /etc/mon/mon.cf
+"""
+
+
+def test_every_block_of_commands_is_run_by_a_test() -> None:
+    """The README has no block of commands beyond the five that the tests here know."""
+    assert [block.split()[0] for block in BLOCKS] == [
+        "examples/demo",
+        "tests/run",
+        "python3",
+        "lvs-alert",
+        "lvs-director",
+    ]
+
+
+def test_demo_and_suite_stand_in_the_readme_as_they_are_run() -> None:
+    """The two commands are programs of the checkout; the demo and CI have runs of their own."""
+    for block in (DEMO, SUITE):
+        assert os.access(CHECKOUT / block.strip(), os.X_OK), block
+    assert "tests/run" in (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for layers over /opt and /etc")
+def test_install_gives_a_director_that_check_finds_nothing_wrong_with(
+    folder: Path, standin: StandIn
+) -> None:
+    """The commands under Install work on a machine with mon, and check is content afterwards."""
+    for name in (*SOURCES, "examples"):
+        shutil.copytree(CHECKOUT / name, folder / name)
+    for name in FILES:
+        shutil.copy(CHECKOUT / name, folder)
+    (folder / "layers").mkdir()
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", LAYERS + INSTALL],
+        cwd=folder,
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LAYERS": str(folder / "layers"),
+            "LVSALERT_IPVSADM": str(standin.program),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "/usr/local/lib/mon/alert.d/lvs.alert" in done.stdout
+
+
+def test_commands_by_hand_take_out_put_back_and_only_print(
+    installation: Installation, standin: StandIn, tmp_path: Path
+) -> None:
+    """lvs-alert takes the real server out, puts it back, and with --dry-run prints a command."""
+    standin.run("-A", "-t", "10.0.0.3:80", "-s", "wlc")
+    standin.run("-a", "-t", "10.0.0.3:80", "-r", "192.168.0.1:80", "-g", "-w", "5")
+    said = _run_each(BY_HAND, installation, standin, tmp_path)
+    assert said == [
+        f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80 was dr weight 5, is out\n",
+        f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80 was out, is dr weight 5\n",
+        f"{standin.program} -a -t 10.0.0.3:80 -r 192.168.0.3:8080 -m -w 5\n",
+    ]
+
+
+def test_commands_of_lvs_director_speak_of_the_server(
+    installation: Installation, standin: StandIn, tmp_path: Path
+) -> None:
+    """Each of lvs-director's commands runs, and those about a server name it."""
+    standin.run("-A", "-t", "10.0.0.3:80", "-s", "wlc")
+    standin.run("-a", "-t", "10.0.0.3:80", "-r", "192.168.0.1:80", "-g", "-w", "5")
+    _run_each(BY_HAND, installation, standin, tmp_path)
+    for said in _run_each(DIRECTOR, installation, standin, tmp_path):
+        assert "192.168.0.1" in said
+
+
+def _run_each(
+    block: str, installation: Installation, standin: StandIn, state_dir: Path
+) -> list[str]:
+    """Run each line; return what it printed."""
+    said = []
+    for line in block.splitlines():
+        program, *arguments = line.split()
+        done = subprocess.run(
+            [str(installation.bin / program), *arguments],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LVSALERT_IPVSADM": str(standin.program),
+                "LVSALERT_STATE_DIR": str(state_dir),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), f"{line}: {done.stdout}{done.stderr}"
+        said.append(done.stdout)
+    return said
