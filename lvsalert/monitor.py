@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert import mon
+from lvsalert.descriptors import Shares, shares
 from lvsalert.errors import UsageError
 from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
+from lvsalert.resolve import numeric
 from lvsalert.sweep import Target
 
 if TYPE_CHECKING:
@@ -75,35 +77,42 @@ class Run(NamedTuple):
 
 def by_sweep(targets: Sequence[Target], probe: Probe, limits: Limits) -> Run:
     """Return a run of conversations on the sweep."""
-    from lvsalert.sweep import descriptors_left, sweep
+    from lvsalert.sweep import sweep
 
-    concurrency = min(limits.concurrency, descriptors_left())
-    return _run(functools.partial(sweep, targets, probe), targets, limits, concurrency)
+    room = shares(limits.concurrency, _names_among(targets))
+    return _run(functools.partial(sweep, targets, probe), targets, limits, room)
 
 
 def by_threads(targets: Sequence[Target], fetch: Fetch, limits: Limits) -> Run:
     """Return a run of a library's blocking calls in threads."""
     from lvsalert.probes.threaded import MAX_THREADS, probe_in_threads
 
-    concurrency = min(limits.concurrency, MAX_THREADS)
-    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, concurrency)
+    # A library opens a file of certificates beside its socket, or a second connection for data.
+    room = shares(min(limits.concurrency, MAX_THREADS), _names_among(targets), per_host=2)
+    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, room)
+
+
+def _names_among(targets: Sequence[Target]) -> int:
+    """Return how many different names have to be looked up."""
+    return len({each.name for each in targets if not numeric(each.name)})
 
 
 def _run(
     probe: Callable[..., Sequence[Result]],
     targets: Sequence[Target],
     limits: Limits,
-    concurrency: int,
+    room: Shares,
 ) -> Run:
     def until(deadline: float) -> Sequence[Result]:
         return probe(
             timeout=limits.timeout,
             deadline=deadline,
-            concurrency=concurrency,
+            concurrency=room.hosts,
+            lookups=room.lookups,
             prefer_ipv6=limits.prefer_ipv6,
         )
 
-    return Run(until, limits.seconds([target.name for target in targets], concurrency))
+    return Run(until, limits.seconds([target.name for target in targets], room.hosts))
 
 
 def report(

@@ -45,6 +45,54 @@ def look_up(name: str, family: int = socket.AF_UNSPEC) -> list[Address]:
     return list(dict.fromkeys(Address(each[0], str(each[4][0])) for each in found))
 
 
+class Found(NamedTuple):
+    """What a look-up found: addresses, or the reason why there are none, and how long it took."""
+
+    name: str
+    addresses: list[Address]
+    reason: str
+    seconds: float
+
+
+class Lookups:
+    """Looks up names, up to ``limit`` at once, each in a thread of its own.
+
+    A name's addresses come IPv4 first, or IPv6 first with ``prefer_ipv6``.
+    """
+
+    def __init__(self, names: Iterable[str], *, limit: int, prefer_ipv6: bool) -> None:
+        self._workers: Workers[str, list[Address]] = Workers(look_up, names, limit)
+        self._first = socket.AF_INET6 if prefer_ipv6 else socket.AF_INET
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when there is something to take."""
+        return self._workers.fileno()
+
+    def take(self, timeout: float) -> list[Found]:
+        """Return what was found since the last call; names that took ``timeout`` s are given up."""
+        found = []
+        for name, value, seconds in self._workers.take():
+            if isinstance(value, ResolveError):
+                found.append(Found(name, [], str(value), seconds))
+            elif isinstance(value, BaseException):
+                raise value
+            else:
+                value.sort(key=lambda each: each.family != self._first)
+                found.append(Found(name, value, "", seconds))
+        for name in self._workers.overdue(timeout):
+            late = f"{name}: look-up timed out after {timeout:g} s"
+            found.append(Found(name, [], late, timeout))
+        return found
+
+    def next_overdue(self, timeout: float) -> float:
+        """Return in how many seconds the next name is to be given up; ``timeout`` at most."""
+        return self._workers.next_overdue(timeout)
+
+    def close(self) -> None:
+        """Drop the names that are left."""
+        self._workers.close()
+
+
 def addresses_of(names: Iterable[str], family: int, *, timeout: float) -> dict[str, list[str]]:
     """Return each name's numeric addresses, none where it has none or took over ``timeout`` s."""
     found: dict[str, list[str]] = {name: [] for name in names}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import heapq
 import os
-import resource
 import select
 import socket
 import time
@@ -19,16 +18,15 @@ from collections.abc import Generator, Sequence
 from typing import Callable, NamedTuple
 
 from lvsalert.model import Result, State, join_endpoint
-from lvsalert.resolve import MAX_LOOKUPS, Address, look_up, numeric
-from lvsalert.workers import Workers
+from lvsalert.resolve import MAX_LOOKUPS, Lookups, numeric
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
 OUT_OF_TIME = "no verdict: the run's deadline came first"
 
-# Descriptors left to the rest of the program: standard streams, epoll, look-ups, the unforeseen.
-_SPARE_DESCRIPTORS = 16
+# Errors that mean "we lack something", which is no verdict on a host.
+_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # Errors that mean "no connection came about", after which another address is worth a try.
 _NOT_CONNECTED = frozenset(
     (
@@ -66,6 +64,11 @@ class Verdict(NamedTuple):
     reason: str
     said: bytes
 
+    def result(self, host: str, seconds: float, address: str) -> Result:
+        """Return the result for mon: the one place where a host of a TCP probe becomes good."""
+        state = State.FAILED if self.reason else State.GOOD
+        return Result(host, state, self.reason, seconds, address, self.said)
+
 
 Conversation = Generator[int, None, Verdict]
 Probe = Callable[[socket.socket, Target], Conversation]
@@ -78,62 +81,53 @@ def sweep(
     timeout: float,
     deadline: float,
     concurrency: int,
+    lookups: int = MAX_LOOKUPS,
     prefer_ipv6: bool = False,
 ) -> list[Result]:
     """Probe every target and return a result for each, in their order.
 
     ``timeout`` is the seconds for one host, its look-up included. ``deadline`` is the time
     (time.monotonic()) by which the sweep ends whatever is still open; those hosts are UNKNOWN. At
-    most ``concurrency`` sockets are open at once, fewer where descriptors run out.
+    most ``concurrency`` sockets are open and ``lookups`` names looked up at once, fewer where
+    descriptors run out.
     """
-    runner = _Sweep(probe, timeout, prefer_ipv6)
+    runner = _Sweep(probe, timeout, lookups, prefer_ipv6)
     try:
         return runner.run(targets, deadline, concurrency)
     finally:
         runner.close()
 
 
-def descriptors_left() -> int:
-    """Return how many sockets RLIMIT_NOFILE leaves to a sweep, at least one."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 1 << 20
-    return max(1, soft - len(os.listdir("/proc/self/fd")) - _SPARE_DESCRIPTORS)
-
-
 class _Task:
     """One host on its way: the addresses left to try, and the conversation with the present one."""
 
-    __slots__ = (
-        "begun",
-        "index",
-        "limit",
-        "mask",
-        "rest",
-        "sock",
-        "spent",
-        "talk",
-        "target",
-        "tried",
-    )
-
-    def __init__(self, index: int, target: Target, addresses: list[Address], spent: float) -> None:
+    def __init__(self, index: int, target: Target) -> None:
         self.index = index
         self.target = target
-        self.rest = addresses
-        self.spent = spent
+        self.rest = numeric(target.name)
+        self.spent = 0.0
         self.begun = 0.0
         self.limit = 0.0
+        self.until = 0.0
         self.mask = 0
         self.sock: socket.socket | None = None
         self.talk: Conversation | None = None
         self.tried = ""
 
+    def begin(self, now: float, timeout: float) -> None:
+        """Go on to the next address; with the first one the time of the host begins."""
+        if not self.limit:
+            self.begun = now - self.spent
+            self.limit = self.begun + timeout
+        self.tried = join_endpoint(self.rest.pop(0).text, self.target.port)
+        self.mask = 0
+
 
 class _Sweep:
-    def __init__(self, probe: Probe, timeout: float, prefer_ipv6: bool) -> None:
+    def __init__(self, probe: Probe, timeout: float, lookups: int, prefer_ipv6: bool) -> None:
         self._probe = probe
         self._timeout = timeout
+        self._max_lookups = lookups
         self._prefer_ipv6 = prefer_ipv6
         self._epoll = select.epoll()
         self._ready: deque[_Task] = deque()
@@ -142,7 +136,7 @@ class _Sweep:
         self._limits: list[tuple[float, int, _Task]] = []
         self._pushed = 0
         self._results: dict[int, Result] = {}
-        self._lookups: Workers[str, list[Address]] | None = None
+        self._lookups: Lookups | None = None
         self._named: dict[str, list[_Task]] = {}
 
     def close(self) -> None:
@@ -176,25 +170,26 @@ class _Sweep:
 
     def _take(self, targets: Sequence[Target]) -> None:
         for index, target in enumerate(targets):
-            task = _Task(index, target, numeric(target.name), 0.0)
+            task = _Task(index, target)
             if task.rest:
                 self._ready.append(task)
             else:
                 self._named.setdefault(target.name, []).append(task)
         if self._named:
-            self._lookups = Workers(look_up, list(self._named), MAX_LOOKUPS)
+            self._lookups = Lookups(
+                list(self._named), limit=self._max_lookups, prefer_ipv6=self._prefer_ipv6
+            )
             self._epoll.register(self._lookups, READ)
 
-    def _take_names(self, lookups: Workers[str, list[Address]]) -> None:
-        for answer in lookups.take():
-            for task in self._named.pop(answer.job):
-                task.spent = answer.seconds
-                if isinstance(answer.value, BaseException):
-                    self._complete(task, str(answer.value))
-                else:
-                    first = socket.AF_INET6 if self._prefer_ipv6 else socket.AF_INET
-                    task.rest = sorted(answer.value, key=lambda each: each.family != first)
+    def _take_names(self, lookups: Lookups) -> None:
+        for found in lookups.take(self._timeout):
+            for task in self._named.pop(found.name):
+                task.spent = found.seconds
+                task.rest = list(found.addresses)
+                if task.rest:
                     self._ready.append(task)
+                else:
+                    self._complete(task, Verdict(found.reason, b""))
 
     def _pause(self, now: float, deadline: float) -> float:
         """Return for how many seconds nothing but the network can happen."""
@@ -206,37 +201,36 @@ class _Sweep:
         return max(0.0, until)
 
     def _connect(self, task: _Task) -> bool:
-        """Begin with the task's next address; return False where no descriptor was to be had."""
+        """Begin with the task's next address; return False where it has to wait for a socket."""
+        address, kind = task.rest[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         now = time.monotonic()
-        if not task.begun:
-            task.begun = now - task.spent
-            task.limit = task.begun + self._timeout
-        address = task.rest[0]
         try:
-            task.sock = sock = socket.socket(
-                address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-            )
+            task.sock = sock = socket.socket(address.family, kind)
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._active:
-                self._fail(task, error)
-                return True
-            self._ready.appendleft(task)
-            return False
-        del task.rest[0]
-        task.tried = join_endpoint(address.text, task.target.port)
+            if error.errno in _SHORT and self._active:
+                self._ready.appendleft(task)
+                return False
+            task.begin(now, self._timeout)
+            self._fail(task, error)
+            return True
+        task.begin(now, self._timeout)
         # Each address that is left gets an equal share of the time for its connection.
         self._push(task, now + (task.limit - now) / (len(task.rest) + 1))
-        code = sock.connect_ex((address.text, task.target.port))
+        try:
+            code = sock.connect_ex((address.text, task.target.port))
+        except OSError as error:  # a zone (fe80::1%eth0) that there is not
+            self._fail(task, error)
+            return True
         if code and code != errno.EINPROGRESS:
             self._fail(task, OSError(code, os.strerror(code)))
             return True
         task.talk = self._probe(sock, task.target)
-        task.mask = 0
         self._active[sock.fileno()] = task
         self._resume(task)
         return True
 
     def _push(self, task: _Task, when: float) -> None:
+        task.until = when
         self._pushed += 1
         heapq.heappush(self._limits, (when, self._pushed, task))
 
@@ -248,10 +242,9 @@ class _Sweep:
         try:
             mask = next(talk) if error is None else talk.throw(error)
         except StopIteration as stop:
-            verdict: Verdict = stop.value
-            self._complete(task, verdict.reason, verdict.said)
+            self._complete(task, stop.value)
         except TimedOut as late:
-            self._complete(task, f"{late}, nothing came")
+            self._complete(task, Verdict(str(late), b""))
         except OSError as failure:
             self._fail(task, failure)
         else:
@@ -264,33 +257,30 @@ class _Sweep:
     def _end_overdue(self) -> None:
         now = time.monotonic()
         while self._limits and self._limits[0][0] <= now:
-            task = heapq.heappop(self._limits)[2]
-            if task.sock is None:
+            when, _, task = heapq.heappop(self._limits)
+            if task.sock is None or when != task.until:
                 continue
-            connected = _is_connected(task.sock)
-            if now < task.limit and not connected and task.rest:
-                self._fail(task, OSError(errno.ETIMEDOUT, "connection timed out"))
+            late = f"timed out after {self._timeout:g} s"
+            if not _is_connected(task.sock):
+                # Another address is tried where there is one and time is left.
+                text = late if now >= task.limit else "connection timed out"
+                self._fail(task, OSError(errno.ETIMEDOUT, f"{text}, no connection"))
             elif now < task.limit:
                 self._push(task, task.limit)
-            elif connected:
-                self._resume(task, TimedOut(f"timed out after {self._timeout:g} s"))
-                self._complete(task, f"timed out after {self._timeout:g} s")
             else:
-                self._complete(task, f"timed out after {self._timeout:g} s, no connection")
-        if self._lookups is not None:
-            for name in self._lookups.overdue(self._timeout):
-                for task in self._named.pop(name):
-                    task.spent = self._timeout
-                    self._complete(task, f"{name}: look-up timed out after {self._timeout:g} s")
+                self._resume(task, TimedOut(late))
+        if self._lookups is not None and not self._lookups.next_overdue(self._timeout):
+            self._take_names(self._lookups)
 
     def _fail(self, task: _Task, error: OSError) -> None:
         """Try the next address where no connection came about; otherwise it is the end."""
-        reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _NOT_CONNECTED and task.rest and time.monotonic() < task.limit:
             self._drop(task)
-            self._ready.append(task)
-        else:
-            self._complete(task, reason)
+            # At the front, for its time runs.
+            self._ready.appendleft(task)
+            return
+        reason = error.strerror or os.strerror(error.errno or 0)
+        self._complete(task, Verdict(reason, b""), is_known=error.errno not in _SHORT)
 
     def _drop(self, task: _Task) -> None:
         if task.sock is not None:
@@ -298,16 +288,11 @@ class _Sweep:
             task.sock.close()
         task.sock = task.talk = None
 
-    def _complete(self, task: _Task, reason: str, said: bytes = b"") -> None:
-        """Record the result: the one place where a host of the sweep becomes good."""
-        if task.index in self._results:
-            return
+    def _complete(self, task: _Task, verdict: Verdict, *, is_known: bool = True) -> None:
         self._drop(task)
-        seconds = time.monotonic() - task.begun if task.begun else task.spent
-        state = State.FAILED if reason else State.GOOD
-        self._results[task.index] = Result(
-            task.target.host, state, reason, seconds, task.tried, said
-        )
+        seconds = time.monotonic() - task.begun if task.limit else task.spent
+        result = verdict.result(task.target.host, seconds, task.tried)
+        self._results[task.index] = result if is_known else result._replace(state=State.UNKNOWN)
 
 
 def _is_connected(sock: socket.socket) -> bool:

@@ -31,7 +31,9 @@ class Workers(Generic[Job, Value]):
 
     def __init__(self, work: Callable[[Job], Value], jobs: Iterable[Job], limit: int) -> None:
         self._work = work
-        self._waiting = deque(jobs)
+        self._limit = limit
+        self._threads = 0
+        self._waiting: deque[Job] = deque()
         self._running: dict[Job, float] = {}
         self._answers: deque[Answer[Job, Value]] = deque()
         self._lock = threading.Lock()
@@ -39,12 +41,18 @@ class Workers(Generic[Job, Value]):
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._open = True
-        for _ in range(min(limit, len(self._waiting))):
-            self._start_thread()
+        for job in jobs:
+            self.add(job)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there are answers to take."""
         return self._reader
+
+    def add(self, job: Job) -> None:
+        """Have one more job done, when a thread is free for it."""
+        with self._lock:
+            self._waiting.append(job)
+        self._start_thread()
 
     def take(self) -> list[Answer[Job, Value]]:
         """Return the answers that came since the last call, without waiting."""
@@ -65,6 +73,7 @@ class Workers(Generic[Job, Value]):
             late = [job for job, started in self._running.items() if started <= latest]
             for job in late:
                 del self._running[job]
+            self._threads -= len(late)
         for _ in late:
             self._start_thread()
         return late
@@ -85,21 +94,27 @@ class Workers(Generic[Job, Value]):
             os.close(self._writer)
 
     def _start_thread(self) -> None:
+        """Start a thread where there is work for one more."""
+        with self._lock:
+            if not self._waiting or self._threads >= self._limit:
+                return
+            self._threads += 1
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
-            started = time.monotonic()
             with self._lock:
                 if not self._waiting:
+                    self._threads -= 1
                     return
                 job = self._waiting.popleft()
-                self._running[job] = started
+                self._running[job] = started = time.monotonic()
             try:
                 value: Value | BaseException = self._work(job)
             except BaseException as error:
                 value = error
             with self._lock:
+                # A job that was given up has no place here any more, nor has its thread.
                 if not self._open or self._running.get(job) != started:
                     return
                 del self._running[job]

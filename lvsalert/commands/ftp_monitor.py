@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
@@ -22,6 +22,9 @@ from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number
 from lvsalert.errors import UsageError
 from lvsalert.probes import ftp
 from lvsalert.probes.http import parse_match
+
+if TYPE_CHECKING:
+    from lvsalert.probes.ftp_login import Login
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
@@ -67,11 +70,13 @@ def _ftp_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) ->
     if login is None:
         run = monitor.by_sweep(targets, ftp.probe, limits)
     else:
-        run = monitor.by_threads(targets, functools.partial(ftp.fetch, login), limits)
+        from lvsalert.probes.ftp_login import fetch
+
+        run = monitor.by_threads(targets, functools.partial(fetch, login), limits)
     return outcome_of(run, given)
 
 
-def _login(given: Mapping[str, Any], environ: Mapping[str, str]) -> ftp.Login | None:
+def _login(given: Mapping[str, Any], environ: Mapping[str, str]) -> Login | None:
     """Return how to log in, None where nobody is to."""
     if given["match"] is not None and given["retrieve"] is None:
         raise UsageError("--match goes with --retrieve")
@@ -83,4 +88,6 @@ def _login(given: Mapping[str, Any], environ: Mapping[str, str]) -> ftp.Login | 
         if given[option] is not None and not given[option].isprintable():
             raise UsageError(f"--{option}: {given[option]!r} holds a control character")
     password = password_of(given["user"], given["password_file"], environ)
-    return ftp.Login(given["user"], password, given["retrieve"], given["match"])
+    from lvsalert.probes.ftp_login import Login
+
+    return Login(given["user"], password, given["retrieve"], given["match"])

@@ -151,20 +151,17 @@ def _check(given: Mapping[str, Any]) -> http.Check:
 
 def _access(given: Mapping[str, Any], environ: Mapping[str, str]) -> Access | None:
     """Return how to reach the page beyond plain HTTP, None where plain HTTP will do."""
-    if not given["tls"]:
+    if not given["tls"] and not given["follow"]:
         for option in ("cacert", "insecure"):
             if given[option]:
-                raise UsageError(f"--{option} goes with --tls")
-        if not given["follow"] and given["user"] is None:
+                raise UsageError(f"--{option} goes with --tls or --follow")
+        if given["user"] is None:
             return None
-    from lvsalert.probes.https import Access, check_ca_file
+    from lvsalert.probes.https import Access, trust
 
-    if given["cacert"] is not None:
-        check_ca_file(given["cacert"])
     return Access(
+        trust(given["cacert"], verify=not given["insecure"]),
         tls=given["tls"],
-        ca_file=given["cacert"],
-        verify=not given["insecure"],
         follow=given["follow"],
         user=given["user"],
         password=password_of(given["user"], given["password_file"], environ),

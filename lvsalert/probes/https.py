@@ -5,182 +5,280 @@ What the plain probe cannot do goes this way; the verdict is made by the same fu
 
 from __future__ import annotations
 
+import base64
+import functools
+import http.client
+import io
+import socket
+import ssl
 import time
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, InsecureRequestWarning, NewConnectionError
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from lvsalert.errors import UsageError
-from lvsalert.model import join_endpoint
 from lvsalert.probes.http import Check, host_header, judge
-from lvsalert.probes.threaded import NotConnected
-from lvsalert.resolve import Address
-from lvsalert.sweep import Target, Verdict
+from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
+from lvsalert.sweep import Verdict
 
 _PIECE = 65536
+_MAX_REDIRECTS = 10
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class Access(NamedTuple):
     """How a page is reached beyond plain HTTP.
 
-    ``ca_file`` is a file of certificates to trust in place of the system's; ``verify`` off trusts
-    any. ``user`` and ``password`` are for basic authentication (RFC 7617).
+    ``trust`` says which certificates are good. ``user`` and ``password`` are for basic
+    authentication (RFC 7617), in UTF-8.
     """
 
+    trust: ssl.SSLContext
     tls: bool = False
-    ca_file: str | None = None
-    verify: bool = True
     follow: bool = False
     user: str | None = None
     password: str = ""
 
 
-def check_ca_file(path: str) -> None:
-    """UsageError where ``path`` holds no certificates that can be trusted."""
-    import ssl
+def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
+    """Return what to trust: the certificates in ``ca_file``, by default the system's, or any.
 
+    UsageError where ``ca_file`` holds none.
+    """
     try:
-        ssl.create_default_context(cafile=path)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--cacert: {path!r}: {_plain(error)}") from None
+        raise UsageError(f"--cacert: {ca_file!r}: {_words(error)}") from None
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        # It was asked for, and mon would read the warning as a summary.
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+    return context
+
+
+def fetch(check: Check, access: Access, reach: Reach) -> Judge:
+    """Ask one host at one address; return what judges the answer.
+
+    NotConnected where nothing listens there. Redirects are asked of the same address.
+    """
+    scheme, usual = ("https", 443) if access.tls else ("http", 80)
+    url = f"{scheme}://{host_header(check, reach.target, usual)}{check.path}"
+    where, started = "", time.monotonic()
+    with _Session(reach, access, url) as session:
+        for _ in range(_MAX_REDIRECTS + 1):
+            try:
+                answer = session.ask(check, url)
+                if not access.follow or answer.location is None:
+                    seconds = time.monotonic() - started
+                    return functools.partial(_verdict, check, where, answer, seconds)
+                url = urljoin(url, answer.location)
+            except NotConnected as error:
+                if not where:
+                    raise
+                return _failure(f"{where}{error}")
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                return _failure(f"{where}{_reason(error)}")
+            where = f"redirected to {url[:200]}: "
+    return _failure(f"{where}more than {_MAX_REDIRECTS} redirects")
+
+
+class _Answer(NamedTuple):
+    """An answer; ``broken`` is why its body is not whole, or an empty string."""
+
+    status: int
+    head: bytes
+    body: bytes
+    location: str | None
+    broken: str
+
+
+def _verdict(check: Check, where: str, answer: _Answer, seconds: float) -> Verdict:
+    reason = answer.broken or judge(check, answer.status, answer.head, answer.body, seconds)
+    return Verdict(reason and f"{where}{reason}", answer.head)
+
+
+def _failure(reason: str) -> Judge:
+    return lambda: Verdict(reason, b"")
+
+
+class _Session(requests.Session):
+    """A session with one real server, to which every URL leads."""
+
+    def __init__(self, reach: Reach, access: Access, url: str) -> None:
+        super().__init__()
+        self._reach = reach
+        self._access = access
+        self._url = url
+        self.trust_env = False
+        self.headers.update({"Accept-Encoding": "identity", "Connection": "close"})
+        adapter = _Pinned(reach, access.trust, urlsplit(url))
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+    def get_redirect_target(self, _response: requests.Response) -> None:
+        """Return None: requests would read a redirect's body to its end, however long."""
+
+    def ask(self, check: Check, url: str) -> _Answer:
+        """Send one request, and read as much of the answer as is asked for."""
+        with self.request(
+            check.method,
+            url,
+            headers={"User-Agent": check.agent, **self._login_for(url)},
+            timeout=self._reach.seconds_left(),
+            stream=True,
+            verify=self._access.trust.verify_mode != ssl.CERT_NONE,
+        ) as response:
+            body, broken = _body_of(response, check.max_bytes)
+            location = response.headers.get("location")
+            return _Answer(
+                response.status_code,
+                _head_of(response),
+                body,
+                location if response.status_code in _REDIRECTS else None,
+                broken,
+            )
+
+    def _login_for(self, url: str) -> dict[str, str]:
+        """Return the header field that logs in; a redirect does not carry it anywhere."""
+        access, first, now = self._access, urlsplit(self._url), urlsplit(url)
+        if access.user is None or first.hostname != now.hostname:
+            return {}
+        if first.scheme == "https" and now.scheme != "https":
+            return {}
+        both = f"{access.user}:{access.password}".encode("utf-8", "surrogateescape")
+        return {"Authorization": f"Basic {base64.b64encode(both).decode('ascii')}"}
 
 
 class _Pinned(HTTPAdapter):
-    """Sends what is meant for a name to one real server's address.
+    """Sends what is meant for any name to one real server's address.
 
-    The name stays in the Host field, in TLS's server name and in the check of the certificate, so
-    that a redirect to the service's own name comes back to the same real server.
+    The name stays in the Host field, in TLS's server name and in the check of the certificate. The
+    port of the first URL stands for the target's; another one is asked on the same address.
     """
 
-    def __init__(self, address: str, name: str, tls: bool) -> None:
-        self._address = address
-        self._tls_name = {"server_hostname": name, "assert_hostname": name} if tls else {}
+    def __init__(self, reach: Reach, trusted: ssl.SSLContext, first: Any) -> None:
+        self._reach = reach
+        self._trusted = trusted
+        self._usual = first.port or {"http": 80, "https": 443}[first.scheme]
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.update(self._tls_name)
-        super().init_poolmanager(*args, **kwargs)
+        """Make the pools, of connections that lead to the real server."""
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._trusted)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._reach, self._usual)
 
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> requests.Response:
-        from urllib.parse import urlsplit, urlunsplit
-
-        meant = request.url or ""
-        parts = urlsplit(meant)
-        request.headers.setdefault("Host", parts.netloc.rpartition("@")[2])
-        request.url = urlunsplit(parts._replace(netloc=self._address))
-        try:
-            response = super().send(request, *args, **kwargs)
-        finally:
-            request.url = meant
-        response.url = meant
-        return response
+    def cert_verify(self, *_: Any) -> None:
+        """Leave the certificates to the context, which has read them once for all hosts."""
 
 
-def fetch(
-    check: Check, access: Access, target: Target, address: Address, timeout: float
-) -> Verdict:
-    """Ask one host at one address and return the verdict. NotConnected where nothing listens."""
-    if not access.verify:
-        # Asked for by --insecure; mon would read the warning as a summary.
-        warnings.simplefilter("ignore", InsecureRequestWarning)
-    started = time.monotonic()
-    scheme, usual = ("https", 443) if access.tls else ("http", 80)
-    host = host_header(check, target, usual)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.mount(
-            f"{scheme}://{host}/",
-            _Pinned(join_endpoint(address.text, target.port), _name_of(host), access.tls),
-        )
-        session.headers.update({"User-Agent": check.agent, "Accept-Encoding": "identity"})
-        try:
-            with session.request(
-                check.method,
-                f"{scheme}://{host}{check.path}",
-                timeout=timeout,
-                stream=True,
-                allow_redirects=access.follow,
-                auth=(access.user, access.password) if access.user is not None else None,
-                verify=access.ca_file or True if access.verify else False,
-            ) as response:
-                head = _head_of(response)
-                try:
-                    body = _body_of(response, check.max_bytes, started + timeout)
-                except (requests.RequestException, HTTPError, OSError) as error:
-                    return Verdict(f"the body broke off: {_plain(error)}", head)
-                seconds = time.monotonic() - started
-                return Verdict(judge(check, response.status_code, head, body, seconds), head)
-        except requests.exceptions.SSLError as error:
-            return Verdict(f"TLS: {_plain(error)}", b"")
-        except requests.exceptions.ReadTimeout:
-            return Verdict(f"timed out after {timeout:g} s", b"")
-        except requests.exceptions.ConnectionError as error:
-            if _is_refusal(error):
-                raise NotConnected(_plain(error)) from None
-            return Verdict(_plain(error), b"")
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            return Verdict(_plain(error), b"")
+def _pools(reach: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
+    """Return urllib3's pools, with connections to one address and answers in time."""
+
+    def dial(port: int) -> Any:
+        return reach.connect(reach.target.port if port == usual else port)
+
+    class Answer(http.client.HTTPResponse):
+        def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+            super().__init__(sock, *args, **kwargs)
+            self._timed = TimedReader(cast("socket.SocketIO", self.fp.detach()), sock, reach)
+            self.fp = io.BufferedReader(self._timed)
+
+        def begin(self) -> None:
+            super().begin()
+            if self._timed.has_ended:
+                # http.client takes the end of the connection for the end of the headers.
+                raise http.client.HTTPException("closed too early, the headers broke off")
+            while 102 <= self.status < 200:
+                # An interim answer (RFC 9110, 15.2); http.client passes over 100 alone.
+                self.headers = self.msg = None  # type: ignore[assignment]
+                super().begin()
+
+    class Plain(HTTPConnection):
+        response_class = Answer
+
+        def _new_conn(self) -> Any:
+            return dial(self.port)
+
+    class Secure(HTTPSConnection):
+        response_class = Answer
+
+        def _new_conn(self) -> Any:
+            return dial(self.port)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
-def _name_of(host: str) -> str:
-    """Return the name in a Host field, without port and brackets."""
-    from urllib.parse import urlsplit
-
-    return urlsplit(f"//{host}").hostname or host
+def _body_of(response: requests.Response, most: int) -> tuple[bytes, str]:
+    """Return up to ``most`` bytes of the body as it came, and why it broke off, if it did."""
+    body = bytearray()
+    try:
+        while len(body) < most and (
+            piece := response.raw.read(min(_PIECE, most - len(body)), decode_content=False)
+        ):
+            body += piece
+    except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+        return bytes(body), f"{_reason(error)}, the body broke off"
+    return bytes(body), ""
 
 
 def _head_of(response: requests.Response) -> bytes:
     """Return status line and header fields as a server would have sent them."""
     version = {10: "1.0", 11: "1.1"}.get(response.raw.version, "1.1")
     lines = [f"HTTP/{version} {response.status_code} {response.reason or ''}".rstrip()]
-    fields: Mapping[str, str] = response.raw.headers
-    lines += [f"{name}: {value}" for name, value in fields.items()]
+    lines += [f"{name}: {value}" for name, value in response.raw.headers.items()]
     return "\r\n".join(lines).encode("latin-1", "backslashreplace")
 
 
-def _body_of(response: requests.Response, most: int, limit: float) -> bytes:
-    """Return up to ``most`` bytes of the body, by ``limit`` (time.monotonic())."""
-    pieces, size = [], 0
-    for piece in response.iter_content(_PIECE):
-        pieces.append(piece)
-        size += len(piece)
-        if size >= most:
-            break
-        if time.monotonic() > limit:
-            raise TimeoutError(f"timed out after {size} bytes")
-    return b"".join(pieces)[:most]
+def _reason(error: BaseException) -> str:
+    """Return what went wrong between here and the server, without a library's layers around it."""
+    causes = _causes(error)
+    for kind, reason in _REASONS:
+        if any(isinstance(each, kind) for each in causes):
+            return reason
+    tls = "TLS: " if any(isinstance(each, ssl.SSLError) for each in causes) else ""
+    return f"{tls}{_words(causes[-1])}"
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Return whether no connection came about at all."""
-    return any(isinstance(each, NewConnectionError) for each in _causes(error))
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+# In this order, since one may come of another.
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (http.client.RemoteDisconnected, "closed without a word"),
+    (http.client.BadStatusLine, "the answer is not HTTP"),
+    (http.client.UnknownProtocol, "the answer is not HTTP"),
+    (http.client.IncompleteRead, "closed too early"),
+)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
     """Return an error and what it came from, the innermost last."""
     found = [error]
     while True:
-        inner = getattr(found[-1], "reason", None)
+        last = found[-1]
+        inner = getattr(last, "reason", None)
         if not isinstance(inner, BaseException):
-            inner = found[-1].__cause__ or found[-1].__context__
-        if inner is None and found[-1].args and isinstance(found[-1].args[0], BaseException):
-            inner = found[-1].args[0]
-        if not isinstance(inner, BaseException) or inner in found:
+            inner = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if inner is None and last.args and isinstance(last.args[0], BaseException):
+            inner = last.args[0]
+        if inner is None or inner in found:
             return found
         found.append(inner)
-
-
-def _plain(error: BaseException) -> str:
-    """Return the innermost reason of a library's error, without the layers around it."""
-    inner = _causes(error)[-1]
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
-    if inner.args and isinstance(inner.args[-1], str):
-        return inner.args[-1]
-    return str(inner) or type(inner).__name__

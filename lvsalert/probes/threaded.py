@@ -2,32 +2,118 @@
 
 from __future__ import annotations
 
+import io
+import os
 import select
 import socket
 import time
 from collections.abc import Sequence
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from lvsalert.errors import ResolveError
 from lvsalert.model import Result, State, join_endpoint
-from lvsalert.resolve import Address, look_up, numeric
+from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups, numeric
 from lvsalert.sweep import OUT_OF_TIME, Target, Verdict
 from lvsalert.workers import Workers
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 # A thread costs more than a socket of the sweep, so there are fewer of them.
 MAX_THREADS = 64
+# A probe keeps its time itself; one that did not by so many seconds is given up.
+_GRACE_SECONDS = 0.5
 
 
 class NotConnected(Exception):
     """No connection came about, so that another address is worth a try; the message says why."""
 
 
-Fetch = Callable[[Target, Address, float], Verdict]
-"""Probes a target at one address in a number of seconds; raises NotConnected where it cannot."""
+class Reach(NamedTuple):
+    """A target at one of its addresses, and the time (time.monotonic()) that there is for it.
+
+    ``connect_by`` is for the connection, ``limit`` for all; ``timeout`` is the seconds that the
+    host had from the beginning, for reasons.
+    """
+
+    target: Target
+    address: Address
+    connect_by: float
+    limit: float
+    timeout: float
+
+    def connect(self, port: int) -> socket.socket:
+        """Return a connection whose calls end with the host's time. NotConnected otherwise."""
+        sock = None
+        try:
+            sock = socket.socket(self.address.family, socket.SOCK_STREAM)
+            sock.settimeout(max(0.001, self.connect_by - time.monotonic()))
+            sock.connect((self.address.text, port))
+            sock.settimeout(self.seconds_left())
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, socket.timeout):
+                raise NotConnected(f"{self.late}, no connection") from None
+            raise NotConnected(error.strerror or os.strerror(error.errno or 0)) from None
+        return sock
+
+    def seconds_left(self) -> float:
+        """Return the seconds that are left; TimeoutError where there are none."""
+        left = self.limit - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(self.late)
+        return left
+
+    @property
+    def late(self) -> str:
+        """Return the reason of a host whose time is up."""
+        return f"timed out after {self.timeout:g} s"
+
+
+class TimedReader(io.RawIOBase):
+    """What a socket gives, until the time of ``reach`` is up.
+
+    A socket's own time-out begins anew with each byte, so a server that sends one a second could
+    keep a library busy for ever. ``has_ended`` tells whether the end of it was read.
+    """
+
+    def __init__(self, raw: socket.SocketIO, sock: socket.socket, reach: Reach) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._reach = reach
+        self.has_ended = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read what there is; TimeoutError when the time is up."""
+        self._sock.settimeout(self._reach.seconds_left())
+        try:
+            count = self._raw.readinto(buffer)
+        except socket.timeout:
+            raise TimeoutError(self._reach.late) from None
+        self.has_ended = not count
+        return count
+
+    def close(self) -> None:
+        """Close what is read from."""
+        self._raw.close()
+        super().close()
+
+
+Judge = Callable[[], Verdict]
+Fetch = Callable[[Reach], Judge]
+"""Fetches a target's answer in a thread, and returns what judges it.
+
+That is called in the main thread, where a signal can end a regular expression that explodes. It
+raises NotConnected where there is no connection.
+"""
 
 
 class _Found(NamedTuple):
-    verdict: Verdict
+    judge: Judge
     address: str
 
 
@@ -38,62 +124,98 @@ def probe_in_threads(
     timeout: float,
     deadline: float,
     concurrency: int,
+    lookups: int = MAX_LOOKUPS,
     prefer_ipv6: bool = False,
 ) -> list[Result]:
     """Probe every target with ``fetch`` and return a result for each, in their order.
 
-    ``timeout`` is the seconds for one host, whatever its library does; a thread that does not come
-    back by then is given up. ``deadline`` is as in ``sweep.sweep``.
+    ``timeout`` is the seconds for one host, its look-up included and whatever its library does; a
+    thread that does not come back is given up. ``deadline``, ``concurrency`` and ``lookups`` are as
+    in ``sweep.sweep``.
     """
-    results: dict[int, Result] = {}
-
-    def work(index: int) -> _Found:
-        return _fetch_any(targets[index], fetch, timeout, prefer_ipv6)
-
-    threads = Workers(work, range(len(targets)), min(concurrency, MAX_THREADS))
+    pool = _Pool(targets, fetch, timeout, min(concurrency, MAX_THREADS))
+    names = Lookups(pool.named, limit=lookups, prefer_ipv6=prefer_ipv6)
     try:
         poll = select.poll()
-        poll.register(threads, select.POLLIN)
-        while len(results) < len(targets) and (left := deadline - time.monotonic()) > 0:
-            poll.poll(min(left, threads.next_overdue(timeout)) * 1000)
-            for index, value, seconds in threads.take():
-                if isinstance(value, BaseException):
-                    raise value
-                results[index] = _result(targets[index], value, seconds)
-            for index in threads.overdue(timeout):
-                late = Verdict(f"timed out after {timeout:g} s", b"")
-                results[index] = _result(targets[index], _Found(late, ""), timeout)
+        poll.register(pool.threads, select.POLLIN)
+        poll.register(names, select.POLLIN)
+        while len(pool.results) < len(targets) and (left := deadline - time.monotonic()) > 0:
+            poll.poll(min(left, pool.next_overdue(), names.next_overdue(timeout)) * 1000)
+            for found in names.take(timeout):
+                for index in pool.named[found.name]:
+                    if found.addresses:
+                        pool.add(index, found.addresses, found.seconds)
+                    else:
+                        pool.complete(index, Verdict(found.reason, b""), found.seconds)
+            pool.take()
     finally:
-        threads.close()
+        pool.threads.close()
+        names.close()
     return [
-        results.get(index) or Result(target.host, State.UNKNOWN, OUT_OF_TIME, 0.0)
+        pool.results.get(index) or Result(target.host, State.UNKNOWN, OUT_OF_TIME, 0.0)
         for index, target in enumerate(targets)
     ]
 
 
-def _fetch_any(target: Target, fetch: Fetch, timeout: float, prefer_ipv6: bool) -> _Found:
-    """Try the target's addresses one after the other until one can be connected to."""
-    limit = time.monotonic() + timeout
-    first = socket.AF_INET6 if prefer_ipv6 else socket.AF_INET
-    try:
-        addresses = numeric(target.name) or look_up(target.name)
-    except ResolveError as error:
-        return _Found(Verdict(str(error), b""), "")
-    addresses.sort(key=lambda each: each.family != first)
-    reason, tried = "", ""
-    for position, address in enumerate(addresses):
-        share = (limit - time.monotonic()) / (len(addresses) - position)
-        if share <= 0:
-            break
-        tried = join_endpoint(address.text, target.port)
-        try:
-            return _Found(fetch(target, address, share), tried)
-        except NotConnected as error:
-            reason = str(error)
-    return _Found(Verdict(reason or f"timed out after {timeout:g} s", b""), tried)
+class _Pool:
+    """The threads, and for each target, by its index, what they need and what came of it."""
 
+    def __init__(
+        self, targets: Sequence[Target], fetch: Fetch, timeout: float, concurrency: int
+    ) -> None:
+        self._targets = targets
+        self._fetch = fetch
+        self._timeout = timeout
+        self._addresses: dict[int, list[Address]] = {}
+        self._spent: dict[int, float] = {}
+        self.named: dict[str, list[int]] = {}
+        self.results: dict[int, Result] = {}
+        self.threads: Workers[int, _Found] = Workers(self._work, (), concurrency)
+        for index, target in enumerate(targets):
+            if addresses := numeric(target.name):
+                self.add(index, addresses, 0.0)
+            else:
+                self.named.setdefault(target.name, []).append(index)
 
-def _result(target: Target, found: _Found, seconds: float) -> Result:
-    state = State.FAILED if found.verdict.reason else State.GOOD
-    reason, said = found.verdict
-    return Result(target.host, state, reason, seconds, found.address, said)
+    def add(self, index: int, addresses: list[Address], spent: float) -> None:
+        """Have a target probed at its addresses; ``spent`` seconds of its time are gone."""
+        self._addresses[index] = addresses
+        self._spent[index] = spent
+        self.threads.add(index)
+
+    def next_overdue(self) -> float:
+        """Return in how many seconds there may be a thread to give up."""
+        return self.threads.next_overdue(self._timeout + _GRACE_SECONDS)
+
+    def take(self) -> None:
+        """Judge what came, and give up what did not in time."""
+        for index, value, seconds in self.threads.take():
+            if isinstance(value, BaseException):
+                raise value
+            self.complete(index, value.judge(), seconds + self._spent[index], value.address)
+        for index in self.threads.overdue(self._timeout + _GRACE_SECONDS):
+            late = Verdict(f"timed out after {self._timeout:g} s", b"")
+            self.complete(index, late, self._timeout)
+
+    def complete(self, index: int, verdict: Verdict, seconds: float, address: str = "") -> None:
+        """Note the result of a target."""
+        self.results[index] = verdict.result(self._targets[index].host, seconds, address)
+
+    def _work(self, index: int) -> _Found:
+        """Try the target's addresses one after the other until one can be connected to."""
+        target, addresses = self._targets[index], self._addresses[index]
+        limit = time.monotonic() + self._timeout - self._spent[index]
+        reason, tried = f"timed out after {self._timeout:g} s", ""
+        for position, address in enumerate(addresses):
+            now = time.monotonic()
+            if now >= limit:
+                break
+            connect_by = now + (limit - now) / (len(addresses) - position)
+            tried = join_endpoint(address.text, target.port)
+            try:
+                judge = self._fetch(Reach(target, address, connect_by, limit, self._timeout))
+                return _Found(judge, tried)
+            except NotConnected as error:
+                reason = str(error)
+        verdict = Verdict(reason, b"")
+        return _Found(lambda: verdict, tried)
