@@ -24,6 +24,7 @@ FLOORS = {
     "table": 1,
     "wish": 1,
     "access": 2,
+    "descriptors": 2,
     "ipvsadm": 2,
     "journal": 2,
     "ledger": 2,
