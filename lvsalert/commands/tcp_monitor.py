@@ -1,0 +1,59 @@
+"""tcp.monitor: connects to a TCP port, all hosts at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import click
+
+from lvsalert import monitor
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.monitoring import common_options, limits_of, monitor_outcome, outcome_of
+from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number
+from lvsalert.probes import tcp
+from lvsalert.probes.http import parse_match
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
+    """Return mon's report on the hosts, and status 0, 1 or 3."""
+    return monitor_outcome(_tcp_monitor, argv, environ, stdin)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+@command("tcp.monitor")
+@click.option("-p", "--port", cls=EnvOption, type=PORT, required=True, help="Port.")
+@click.option(
+    "-t",
+    "--timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0.001),
+    default=30,
+    show_default=True,
+    help="Seconds for one host.",
+)
+@click.option("--send", cls=EnvOption, type=Parsed("text", _bytes), help="Text to send.")
+@click.option(
+    "-m",
+    "--match",
+    cls=EnvOption,
+    type=Parsed("regex", parse_match),
+    help="Regular expression to find in the answer.",
+)
+@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@common_options
+@click.argument("hosts", nargs=-1, metavar="HOST...")
+def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
+    """Connect to a TCP port of each HOST.
+
+    A HOST is a name or an address, with a port of its own where that differs: host:port, [v6]:port.
+    Every option can also be given as an environment variable: LVSALERT_ and its long name.
+    """
+    check = tcp.Check(given["send"], given["match"])
+    targets = monitor.targets_of(hosts, given["port"])
+    run = monitor.by_sweep(targets, functools.partial(tcp.probe, check), limits_of(given))
+    return outcome_of(run, given)
