@@ -8,15 +8,13 @@ committed outlives a kill of the process at any moment.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lvsalert import journal
-from lvsalert.errors import NotDoneError
 from lvsalert.journal import Journal
+from lvsalert.ledger_file import connect, connect_to_read
 from lvsalert.model import join_endpoint
 from lvsalert.policy import Known
 from lvsalert.table import Endpoint
@@ -24,8 +22,6 @@ from lvsalert.table import Endpoint
 OPERATOR = "operator"
 """The cause that a person sets."""
 
-FILE_NAME = "ledger.db"
-_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE causes (
@@ -41,14 +37,6 @@ CREATE TABLE runs (
     virtual TEXT, source TEXT, real TEXT, time REAL, options TEXT,
     PRIMARY KEY (virtual, source, real)) WITHOUT ROWID;
 """
-
-
-class LedgerError(NotDoneError):
-    """The ledger cannot be used; the message names the file and says why."""
-
-
-class CorruptError(LedgerError):
-    """The file is no database, or a broken one."""
 
 
 class Cause(NamedTuple):
@@ -100,52 +88,17 @@ class Ledger:
 
     @classmethod
     def open(cls, state_dir: str) -> Ledger:
-        """Open the ledger in ``state_dir``, or begin one there.
-
-        LedgerError where that cannot be, or where a newer lvsalert has made it; CorruptError for
-        a file that is no database or a broken one.
-        """
-        path = os.path.join(state_dir, FILE_NAME)
-        try:
-            _create(path, state_dir)
-            connection = sqlite3.connect(path, timeout=2.0, isolation_level=None)
-            try:
-                _prepare(connection, path)
-            except BaseException:
-                connection.close()
-                raise
-        except OSError as error:
-            raise LedgerError(f"{path}: {error.strerror}") from None
-        except sqlite3.Error as error:
-            raise ledger_error(path, error) from None
-        return cls(connection, is_lasting=True)
+        """Open the ledger in ``state_dir``, or begin one there; errors as ``connect`` has them."""
+        return cls(connect(state_dir, _SCHEMA + journal.SCHEMA), is_lasting=True)
 
     @classmethod
     def open_to_read(cls, state_dir: str) -> Ledger:
         """Open the ledger in ``state_dir`` for a reader, who needs no lock and changes nothing.
 
-        Errors are those of ``open``; a ledger that is not there yet is one of them.
+        Errors are those of ``connect_to_read``.
         """
-        from urllib.parse import quote
-
-        path = os.path.join(state_dir, FILE_NAME)
-        try:
-            os.stat(path)
-            connection = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
-            try:
-                version = _version_of(connection, path)
-            except BaseException:
-                connection.close()
-                raise
-        except OSError as error:
-            raise LedgerError(f"{path}: {error.strerror}") from None
-        except sqlite3.Error as error:
-            raise ledger_error(path, error) from None
-        if version == 0:
-            # It is just being begun.
-            connection.close()
-            return cls.in_memory()
-        return cls(connection, is_lasting=True)
+        connection = connect_to_read(state_dir)
+        return cls.in_memory() if connection is None else cls(connection, is_lasting=True)
 
     def close(self) -> None:
         """Close the file; what was not committed is dropped."""
@@ -313,59 +266,3 @@ class Ledger:
 def _endpoint(real: str) -> Endpoint:
     address, _, port = real.rpartition(":")
     return address.strip("[]"), int(port)
-
-
-def _create(path: str, state_dir: str) -> None:
-    """Make an empty file that the state directory's owner and group may write, whoever runs this.
-
-    SQLite gives its -wal and -shm files the mode and owner of the database.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
-    except FileExistsError:
-        return
-    try:
-        os.fchmod(descriptor, 0o660)
-        if os.geteuid() == 0:
-            folder = os.stat(state_dir)
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-    finally:
-        os.close(descriptor)
-
-
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if _version_of(connection, path) == 0:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA}{journal.SCHEMA} PRAGMA user_version = 1; COMMIT;"
-        )
-
-
-def _version_of(connection: sqlite3.Connection, path: str) -> int:
-    """Return the version of the tables, 0 where there are none yet; a newer one is an error."""
-    version: int
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
-        raise LedgerError(f"{path}: made by a newer lvsalert (version {version} of its tables)")
-    return version
-
-
-def ledger_error(path: str, error: sqlite3.Error) -> LedgerError:
-    """Return SQLite's error as ours."""
-    broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError)
-    )
-    return (CorruptError if broken else LedgerError)(f"{path}: {error}")
-
-
-def set_aside(state_dir: str, now: float) -> str:
-    """Move a broken ledger out of the way and return its new name. OSError where that fails."""
-    path = os.path.join(state_dir, FILE_NAME)
-    aside = f"{path}.broken-{time.strftime('%Y%m%dT%H%M%S', time.localtime(now))}"
-    for suffix in ("-shm", "-wal", ""):
-        try:
-            os.replace(path + suffix, aside + suffix)
-        except FileNotFoundError:
-            continue
-    return aside

@@ -15,13 +15,8 @@ from typing import Any, Callable, NamedTuple
 from lvsalert.errors import LvsalertError
 from lvsalert.ipvsadm import Ipvsadm, lock_path
 from lvsalert.journal import Entry
-from lvsalert.ledger import (
-    CorruptError,
-    Ledger,
-    LedgerError,
-    ledger_error,
-    set_aside,
-)
+from lvsalert.ledger import Ledger
+from lvsalert.ledger_file import CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.model import Forwarding, RealServer, join_endpoint
 from lvsalert.table import Change, Table, plan
 
