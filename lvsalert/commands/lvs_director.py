@@ -7,7 +7,7 @@ from typing import Callable
 
 import click
 
-from lvsalert.commands import director_machine
+from lvsalert.commands import director_journal, director_machine
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, invoke
 
@@ -48,4 +48,7 @@ _lvs_director = _group(
     director_machine.install_command,
     director_machine.uninstall_command,
     director_machine.check_command,
+    director_journal.history_command,
+    director_journal.undo_command,
+    director_journal.sync_command,
 )

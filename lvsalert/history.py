@@ -1,0 +1,231 @@
+"""What the journal tells: its lines, what each did to the table, and when each server was out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from lvsalert.errors import UsageError
+from lvsalert.journal import Entry
+from lvsalert.ledger import OPERATOR, Ledger
+from lvsalert.ledger_file import FILE_NAME, ledger_error
+from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
+from lvsalert.timeline import Lane, OutTime
+
+Words = tuple[str, ...]
+"""An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+
+
+class Selection(NamedTuple):
+    """Which part of the journal is asked for: from when on (epoch), which service and server.
+
+    ``service`` is as ``service_name`` and ``server`` as ``server_name`` spell it, None for all.
+    """
+
+    since: float = 0.0
+    service: str | None = None
+    server: str | None = None
+
+    def takes(self, virtual: str, real: str) -> bool:
+        """Return whether a virtual service and a real server, as the journal has them, are meant.
+
+        A service is told by its name with or without the protocol, a server by its address with
+        or without the port.
+        """
+        services = (virtual, virtual.partition(" ")[2])
+        servers = (real, real.rpartition(":")[0])
+        return (self.service is None or self.service in services) and (
+            self.server is None or self.server in servers
+        )
+
+
+class Move(NamedTuple):
+    """What one line of the journal did to one real server, or with ``real`` "" to the service.
+
+    ``before`` and ``after`` are None where it was not in the table; a service is in the words that
+    create it. ``is_known`` is whether the journal tells what was before.
+    """
+
+    entry: Entry
+    real: str
+    before: Words | None
+    after: Words | None
+    is_known: bool = True
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return what it is about: the virtual service and the real server."""
+        return self.entry.virtual, self.real
+
+
+@contextlib.contextmanager
+def opened(state_dir: str) -> Iterator[Ledger]:
+    """Give the ledger in ``state_dir`` to read; LedgerError where there is none to be read."""
+    ledger = Ledger.open_to_read(state_dir)
+    try:
+        yield ledger
+    except sqlite3.Error as error:
+        raise ledger_error(os.path.join(state_dir, FILE_NAME), error) from None
+    finally:
+        ledger.close()
+
+
+def moment(text: str, now: float) -> float:
+    """Return the time (epoch) that ``90s``, ``15m``, ``2h`` or ``3d`` ago was, or an ISO 8601 time.
+
+    A time without an offset is local. UsageError for what is neither.
+    """
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return now - int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        # Python takes the Z only from 3.11 on.
+        return datetime.datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{text!r} is not a time: write 90s, 15m, 2h or 3d (ago), or 2024-12-31T23:59:59"
+        ) from None
+
+
+def service_name(text: str) -> str:
+    """Return a virtual service as the journal names it, the protocol where it was given.
+
+    ``tcp 10.0.0.3:80``, ``10.0.0.3:80`` and the mark ``7`` are taken. UsageError for other text.
+    """
+    *protocol, name = text.split() or [text]
+    if name == "-6" and protocol:
+        # A firewall mark of IPv6.
+        *protocol, name = *protocol[:-1], f"{protocol[-1]} -6"
+    elif not name.isdigit():
+        name = _canonical(name)
+    return " ".join([*(each.lower() for each in protocol), name])
+
+
+def server_name(text: str) -> str:
+    """Return a real server as the journal names it, with its port where it was given.
+
+    UsageError for what is no address.
+    """
+    return _canonical(text)
+
+
+def _canonical(text: str) -> str:
+    host, port = split_endpoint(text)
+    address = canonical_address(host)
+    if address is None:
+        raise UsageError(f"{text!r} is not an address: the journal keeps addresses, not names")
+    if port is None:
+        return join_endpoint(address, 0).removesuffix(":0")
+    return join_endpoint(address, 0 if port == "0" else parse_port(port))
+
+
+def lines(ledger: Ledger, asked: Selection) -> list[Entry]:
+    """Return the lines of the journal that are asked for, the oldest first."""
+    return [
+        entry
+        for entry in ledger.journal.history(since=asked.since)
+        if asked.takes(entry.virtual, entry.real)
+    ]
+
+
+def as_object(entry: Entry) -> dict[str, Any]:
+    """Return a line of the journal for a program: the time in ISO 8601, and what was and is."""
+    return {
+        "time": local_time(entry.time).isoformat(timespec="milliseconds"),
+        "who": entry.who,
+        "service": entry.virtual,
+        "server": entry.real or None,
+        "before": entry.before,
+        "after": entry.after,
+        "why": entry.why,
+    }
+
+
+def local_time(when: float) -> datetime.datetime:
+    """Return a time (epoch) with the offset of the local zone."""
+    return datetime.datetime.fromtimestamp(when).astimezone()
+
+
+def moves(entries: Iterable[Entry]) -> list[Move]:
+    """Return what each line did, the oldest first; ``entries`` is the whole journal.
+
+    The kernel deletes a service's real servers with it, and the line of a service that was changed
+    or deleted does not tell how it stood: both is read from the lines before.
+    """
+    stood: dict[tuple[str, str], Words | None] = {}
+    found: list[Move] = []
+    for entry in entries:
+        made = [_real_move(entry)] if entry.real else _service_moves(entry, stood)
+        stood.update((move.key, move.after) for move in made)
+        found += made
+    return found
+
+
+def _real_move(entry: Entry) -> Move:
+    before, after = entry.words["before"], entry.words["after"]
+    return Move(
+        entry,
+        entry.real,
+        None if before is None else tuple(before),
+        None if after is None else tuple(after),
+    )
+
+
+def _service_moves(entry: Entry, stood: dict[tuple[str, str], Words | None]) -> list[Move]:
+    words = entry.words["after"]
+    after = None if words is None else ("-A", *words[1:])
+    before = stood.get((entry.virtual, "")) if entry.before else None
+    move = Move(entry, "", before, after, is_known=not entry.before or before is not None)
+    if after is not None:
+        return [move]
+    gone = [
+        Move(entry, real, was, None)
+        for (virtual, real), was in stood.items()
+        if virtual == entry.virtual and real and was is not None
+    ]
+    return [*gone, move]
+
+
+def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:
+    """Return when each real server of the journal was out, one lane each, sorted.
+
+    What was known before ``asked.since`` counts, since a server may have been out by then. A server
+    that the journal saw come in first has no out-time before that.
+    """
+    found: dict[tuple[str, str], list[OutTime]] = {}
+    for move in moves(ledger.journal.history()):
+        if not move.real or not asked.takes(*move.key):
+            continue
+        outs = found.setdefault(move.key, [])
+        when = move.entry.time
+        if outs and outs[-1].end is None:
+            outs[-1] = outs[-1]._replace(end=when)
+        if not _serves(move.after) and (outs or move.before is not None):
+            entry = move.entry
+            outs.append(OutTime(when, None, _cause(entry.who), move.after is not None, entry.why))
+    return [
+        Lane(virtual, real, [out for out in outs if out.end is None or out.end > asked.since])
+        for (virtual, real), outs in sorted(found.items())
+    ]
+
+
+def _serves(words: Words | None) -> bool:
+    return words is not None and weight_of(words) > 0
+
+
+def weight_of(words: Sequence[str]) -> int:
+    """Return the weight in an entry's words."""
+    return int(words[words.index("-w") + 1])
+
+
+def _cause(who: str) -> str:
+    """Return who took a server out as the picture tells it: all persons are the operator."""
+    return OPERATOR if who.startswith(f"{OPERATOR} ") else who
