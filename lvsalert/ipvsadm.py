@@ -18,7 +18,9 @@ from lvsalert.table import Change, Columns, Table, parse, parse_connections, pla
 
 DEFAULT_PROGRAM = "ipvsadm"
 DEFAULT_STATE_DIR = "/var/lib/lvsalert"
-_FALLBACK_LOCK = "/run/lock/lvsalert.lock"
+FALLBACK_LOCK = "/run/lock/lvsalert.lock"
+"""The lock of runs that can have none in their state directory."""
+
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
 # How often a lock that is held is tried again, in seconds.
 _LOCK_PAUSE = 0.02
@@ -140,7 +142,7 @@ def lock_path(state_dir: str) -> str:
     A director that was not set up by ``install`` has no state directory, and its alert has to do
     its duty all the same.
     """
-    return os.path.join(state_dir, "lock") if os.path.isdir(state_dir) else _FALLBACK_LOCK
+    return os.path.join(state_dir, "lock") if os.path.isdir(state_dir) else FALLBACK_LOCK
 
 
 def _open_lock(path: str) -> int:

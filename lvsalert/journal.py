@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ CREATE INDEX journal_time ON journal (time);
 
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
-_DAY = 86400.0
 
 
 class Entry(NamedTuple):
@@ -90,9 +88,9 @@ class Journal:
             for row in self._db.execute(query, values)
         ]
 
-    def trim(self, days: float) -> None:
-        """Remove some of what is older than ``days``; the runs that follow remove more."""
+    def trim(self, before: float) -> None:
+        """Remove some of what is older than ``before`` (epoch); later runs remove more."""
         self._db.execute(
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE time < ? LIMIT ?)",
-            (time.time() - days * _DAY, _TRIM_ROWS),
+            (before, _TRIM_ROWS),
         )

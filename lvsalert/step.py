@@ -7,18 +7,22 @@ that the next run settles by looking at the table.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 
-from lvsalert.errors import LvsalertError
-from lvsalert.ipvsadm import Ipvsadm, lock_path
+from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
+from lvsalert.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
 from lvsalert.journal import Entry
 from lvsalert.ledger import Ledger
-from lvsalert.ledger_file import CorruptError, LedgerError, ledger_error, set_aside
+from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.model import Forwarding, RealServer, join_endpoint
 from lvsalert.table import Change, Table, plan
+
+_DAY = 86400.0
 
 
 class Place(NamedTuple):
@@ -46,10 +50,11 @@ class Proposal(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a step did: the changes, and what went wrong with the ledger."""
+    """What a step did: the changes, what went wrong with the ledger, and whether it remembers."""
 
     changes: Sequence[Change]
     troubles: Sequence[LvsalertError]
+    is_remembered: bool
 
 
 Decide = Callable[[Table, Ledger], Proposal]
@@ -60,27 +65,38 @@ def take_step(place: Place, decide: Decide, *, dry_run: bool = False) -> Done:
     """Bring the table to what ``decide`` proposes, and journal it.
 
     A ledger that cannot be used takes nothing from the table's due: ``decide`` then gets an empty
-    one in memory, and the trouble comes back. With ``dry_run`` nothing is written anywhere.
-    NotDoneError where the table cannot be had or be brought there.
+    one in memory, and the trouble comes back. It may so be called more than once. With ``dry_run``
+    nothing is written anywhere. NotDoneError where the table cannot be had or be brought there.
     """
     troubles: list[LvsalertError] = []
-    with place.door.locked(lock_path(place.state_dir), place.lock_timeout):
+    with _locked(place):
         actual = place.door.read()
-        ledger = _open(place.state_dir, troubles)
-        try:
-            try:
-                prepared = _prepare(ledger, actual, decide, dry_run=dry_run)
-            except sqlite3.Error as error:
-                troubles.append(ledger_error(place.state_dir, error))
-                ledger.close()
-                ledger = Ledger.in_memory()
-                prepared = _prepare(ledger, actual, decide, dry_run=dry_run)
+
+        def prepare(ledger: Ledger) -> _Prepared:
+            return _prepare(ledger, actual, decide, place.journal_days, dry_run=dry_run)
+
+        with contextlib.ExitStack() as stack:
+            found = _remembered(place.state_dir, prepare, troubles, dry_run=dry_run)
+            ledger, prepared = found or (Ledger.in_memory(), None)
+            stack.callback(ledger.close)
+            prepared = prepared or prepare(ledger)
             if prepared.changes and not dry_run:
                 place.door.apply(prepared.changes, prepared.desired)
-                _confirm(ledger, prepared.numbers, place.journal_days, troubles)
-        finally:
-            ledger.close()
-    return Done(prepared.changes, troubles)
+                _confirm(ledger, prepared.numbers, place.state_dir, troubles)
+    return Done(prepared.changes, troubles, ledger.is_lasting)
+
+
+@contextlib.contextmanager
+def _locked(place: Place) -> Iterator[None]:
+    """Hold the lock in the state directory, or the common one where there can be none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(place.door.locked(lock_path(place.state_dir), place.lock_timeout))
+        except LockTimeoutError:
+            raise
+        except IpvsadmError:
+            stack.enter_context(place.door.locked(FALLBACK_LOCK, place.lock_timeout))
+        yield
 
 
 class _Prepared(NamedTuple):
@@ -89,26 +105,54 @@ class _Prepared(NamedTuple):
     numbers: Sequence[int]
 
 
-def _open(state_dir: str, troubles: list[LvsalertError]) -> Ledger:
-    """Open the ledger; a broken one is moved aside and begun anew."""
+def _remembered(
+    state_dir: str,
+    prepare: Callable[[Ledger], _Prepared],
+    troubles: list[LvsalertError],
+    *,
+    dry_run: bool,
+) -> tuple[Ledger, _Prepared] | None:
+    """Prepare with the ledger in ``state_dir``; a broken one is moved aside and begun anew.
+
+    None where neither can be used; what went wrong is added to ``troubles``.
+    """
+    path = os.path.join(state_dir, FILE_NAME)
+    if dry_run and not os.path.exists(path):
+        return None
     try:
-        return Ledger.open(state_dir)
-    except CorruptError as error:
-        troubles.append(error)
         try:
+            return _with_ledger(state_dir, prepare)
+        except CorruptError as error:
+            troubles.append(error)
+            if dry_run:
+                return None
             aside = set_aside(state_dir, time.time())
-            ledger = Ledger.open(state_dir)
-        except (LedgerError, OSError) as again:
-            troubles.append(LedgerError(f"{state_dir}: no new ledger could be begun: {again}"))
-            return Ledger.in_memory()
-        troubles.append(LedgerError(f"{state_dir}: a new ledger was begun, the old one is {aside}"))
-        return ledger
+            troubles.append(LedgerError(f"{path}: moved aside as {aside}, and a new one begun"))
+            return _with_ledger(state_dir, prepare)
     except LedgerError as error:
         troubles.append(error)
-        return Ledger.in_memory()
+    except OSError as error:
+        troubles.append(LedgerError(f"{path}: cannot be moved aside: {error.strerror}"))
+    return None
 
 
-def _prepare(ledger: Ledger, actual: Table, decide: Decide, *, dry_run: bool) -> _Prepared:
+def _with_ledger(
+    state_dir: str, prepare: Callable[[Ledger], _Prepared]
+) -> tuple[Ledger, _Prepared]:
+    ledger = Ledger.open(state_dir)
+    try:
+        return ledger, prepare(ledger)
+    except sqlite3.Error as error:
+        ledger.close()
+        raise ledger_error(os.path.join(state_dir, FILE_NAME), error) from None
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def _prepare(
+    ledger: Ledger, actual: Table, decide: Decide, days: float, *, dry_run: bool
+) -> _Prepared:
     """Decide, and write down what is about to happen."""
     ledger.begin()
     _settle(ledger, actual)
@@ -122,20 +166,20 @@ def _prepare(ledger: Ledger, actual: Table, decide: Decide, *, dry_run: bool) ->
         return _Prepared(changes, desired, ())
     now = time.time()
     numbers = ledger.journal.intend([_entry(change, author, now) for change in changes])
+    ledger.journal.trim(now - days * _DAY)
     ledger.commit()
     return _Prepared(changes, desired, numbers)
 
 
 def _confirm(
-    ledger: Ledger, numbers: Sequence[int], days: float, troubles: list[LvsalertError]
+    ledger: Ledger, numbers: Sequence[int], state_dir: str, troubles: list[LvsalertError]
 ) -> None:
     try:
         ledger.begin()
         ledger.journal.confirm(numbers)
-        ledger.journal.trim(days)
         ledger.commit()
     except sqlite3.Error as error:
-        troubles.append(ledger_error("the journal", error))
+        troubles.append(ledger_error(os.path.join(state_dir, FILE_NAME), error))
 
 
 def _settle(ledger: Ledger, actual: Table) -> None:
