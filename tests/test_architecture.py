@@ -20,7 +20,7 @@ HOUSE = {
         "access descriptors ipvsadm journal ledger ledger_file moncmd naming probes resolve sweep "
         "witness workers"
     ),
-    "use cases": "alert check director history install monitor step sync undo verdicts",
+    "use cases": "alert check director drain history install monitor step sync undo verdicts view",
     "commands": "commands",
 }
 FLOORS = {"": 0} | {

@@ -7,7 +7,7 @@ from typing import Callable
 
 import click
 
-from lvsalert.commands import director_journal, director_machine
+from lvsalert.commands import director_journal, director_machine, director_people
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, invoke
 
@@ -48,6 +48,10 @@ _lvs_director = _group(
     director_machine.install_command,
     director_machine.uninstall_command,
     director_machine.check_command,
+    director_people.status_command,
+    director_people.why_command,
+    director_people.drain_command,
+    director_people.resume_command,
     director_journal.history_command,
     director_journal.undo_command,
     director_journal.sync_command,
