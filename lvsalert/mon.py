@@ -16,7 +16,6 @@ from lvsalert.model import Result, State
 # What a server said is shown up to this many bytes and lines.
 _SAID_BYTES = 2000
 _SAID_LINES = 20
-_CONTROL = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]|[\ud800-\udfff\u2028\u2029]")
 
 
 class Report(NamedTuple):
@@ -99,10 +98,18 @@ def _said_lines(said: bytes) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` in one line, with control characters and lone surrogates escaped."""
-    if text.isascii() and text.isprintable():
+    """Return ``text`` in one line, with every character escaped that is not to be seen as itself.
+
+    Beside control characters and lone surrogates those are separators and what turns the direction
+    of writing.
+    """
+    if text.isprintable():
         return text
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _time_lines(started: float, ended: float) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.errors import UsageError
-from lvsalert.mon import AlertCall, Event, alert_call, alert_event
+from lvsalert.mon import AlertCall, Event, alert_call, alert_event, printable
 
 FLAGS = [Event.UP, Event.ACK, Event.DISABLE, Event.TRAP, Event.TRAP_TIMEOUT]
 TELLING = {Event.FAILURE, Event.TRAP, Event.TRAP_TIMEOUT}
@@ -194,3 +194,31 @@ def test_whatever_is_said_names_no_stranger(
     assert call.failed <= set(call.hosts)
     assert call.failed <= set(stdin.partition("\n")[0].split())
     assert not any(host.startswith("*") or host.split() != [host] for host in call.hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("web1 is down", "web1 is down"),
+        ("b\u00fccher", "b\u00fccher"),
+        ("two\nlines\r\n", "two\\nlines\\r\\n"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\0", "\\x00"),
+        ("\udcff", "\\udcff"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\u202eweb1", "\\u202eweb1"),
+        ("\U000e0001", "\\U000e0001"),
+    ],
+)
+def test_printable_is_one_plain_line(text: str, shown: str) -> None:
+    """What could forge a line, or hide one, is shown as an escape."""
+    assert printable(text) == shown
+
+
+@given(st.text())
+def test_printable_is_printable(text: str) -> None:
+    """Whatever comes, it can be printed, logged and encoded."""
+    shown = printable(text)
+    assert shown.isprintable()
+    shown.encode()

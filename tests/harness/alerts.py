@@ -7,7 +7,7 @@ import socket
 import syslog
 from typing import TYPE_CHECKING, NamedTuple
 
-from lvsalert import ipvsadm
+from lvsalert import ipvsadm, standin, step
 from lvsalert.commands import lvs_alert
 from tests.harness.table_file import TableFile
 
@@ -41,13 +41,19 @@ class Director:
         self.folder = folder
         self.state = folder / "state"
         self.state.mkdir()
+        self.common_lock = folder / "common-lock"
         self.kernel = TableFile(folder / "table")
         self.names: dict[str, list[str]] = {}
         self.commands: list[tuple[str, ...]] = []
         self.log: list[Logged] = []
         self.time = NOW
         self._ident = ("", 0)
+        self.environ = {"LVSALERT_STATE_DIR": str(self.state)}
+        self._monkeypatch = monkeypatch
+        self._real_run = ipvsadm.Ipvsadm._run
         monkeypatch.setattr(ipvsadm.Ipvsadm, "_run", self._run)
+        for module in (ipvsadm, step):
+            monkeypatch.setattr(module, "FALLBACK_LOCK", str(self.common_lock))
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
         monkeypatch.setattr(syslog, "openlog", self._open_log)
         monkeypatch.setattr(syslog, "syslog", self._log)
@@ -56,8 +62,21 @@ class Director:
         self, *argv: str, environ: Mapping[str, str] | None = None, stdin: str = ""
     ) -> Outcome:
         """Run lvs.alert with these words."""
-        surroundings = {"LVSALERT_STATE_DIR": str(self.state), **(environ or {})}
-        return lvs_alert.run(argv, surroundings, lambda: stdin)
+        return lvs_alert.run(argv, {**self.environ, **(environ or {})}, lambda: stdin)
+
+    def use(self, *lines: str) -> str:
+        """Run a real program from now on, a shell script of these lines, and return its path.
+
+        `$honest` in them is a stand-in on the same table.
+        """
+        honest, program = self.folder / "honest", self.folder / "ipvsadm"
+        standin.write_executable(str(honest), str(self.kernel.path))
+        text = "\n".join(["#!/bin/sh", f"folder={self.folder}", f"honest={honest}", *lines])
+        program.write_text(f"{text}\n")
+        program.chmod(0o755)
+        self.environ["LVSALERT_IPVSADM"] = str(program)
+        self._monkeypatch.setattr(ipvsadm.Ipvsadm, "_run", self._real_run)
+        return str(program)
 
     def by_mon(
         self,
