@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import re
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from lvsalert.journal import Entry
 from lvsalert.ledger import OPERATOR, Ledger
 from lvsalert.ledger_file import FILE_NAME, ledger_error
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
+from lvsalert.naming import Lookup
 from lvsalert.timeline import Lane, OutTime
 
 Words = tuple[str, ...]
@@ -27,12 +29,12 @@ _AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 class Selection(NamedTuple):
     """Which part of the journal is asked for: from when on (epoch), which service and server.
 
-    ``service`` is as ``service_name`` and ``server`` as ``server_name`` spell it, None for all.
+    ``service`` is as ``service_name`` and ``servers`` as ``server_names`` spell it, None for all.
     """
 
     since: float = 0.0
     service: str | None = None
-    server: str | None = None
+    servers: Sequence[str] | None = None
 
     def takes(self, virtual: str, real: str) -> bool:
         """Return whether a virtual service and a real server, as the journal has them, are meant.
@@ -40,10 +42,10 @@ class Selection(NamedTuple):
         A service is told by its name with or without the protocol, a server by its address with
         or without the port.
         """
-        services = (virtual, virtual.partition(" ")[2])
-        servers = (real, real.rpartition(":")[0])
-        return (self.service is None or self.service in services) and (
-            self.server is None or self.server in servers
+        services = (None, virtual, virtual.partition(" ")[2])
+        named = {real, real.rpartition(":")[0]}
+        return self.service in services and (
+            self.servers is None or not named.isdisjoint(self.servers)
         )
 
 
@@ -109,19 +111,30 @@ def service_name(text: str) -> str:
     return " ".join([*(each.lower() for each in protocol), name])
 
 
-def server_name(text: str) -> str:
+def server_names(text: str, lookup: Lookup) -> list[str]:
     """Return a real server as the journal names it, with its port where it was given.
 
-    UsageError for what is no address.
+    A name of a host stands for all its addresses. UsageError for what is no host, or has none.
     """
-    return _canonical(text)
+    host, port = split_endpoint(text)
+    address = canonical_address(host)
+    addresses = lookup([host], socket.AF_UNSPEC)[host] if address is None else [address]
+    if not addresses:
+        raise UsageError(f"{host}: no address found")
+    return [_joined(each, port) for each in addresses]
 
 
 def _canonical(text: str) -> str:
     host, port = split_endpoint(text)
     address = canonical_address(host)
     if address is None:
-        raise UsageError(f"{text!r} is not an address: the journal keeps addresses, not names")
+        raise UsageError(
+            f"{text!r} is not a virtual service: write address:port or a firewall mark"
+        )
+    return _joined(address, port)
+
+
+def _joined(address: str, port: str | None) -> str:
     if port is None:
         return join_endpoint(address, 0).removesuffix(":0")
     return join_endpoint(address, 0 if port == "0" else parse_port(port))
@@ -197,24 +210,40 @@ def _service_moves(entry: Entry, stood: dict[tuple[str, str], Words | None]) -> 
 def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:
     """Return when each real server of the journal was out, one lane each, sorted.
 
-    What was known before ``asked.since`` counts, since a server may have been out by then. A server
-    that the journal saw come in first has no out-time before that.
+    What was known before ``asked.since`` counts, since a server may have been out by then. A
+    fallback, which is out while all is well, has no lane.
     """
-    found: dict[tuple[str, str], list[OutTime]] = {}
+    found: dict[tuple[str, str], Lane] = {}
     for move in moves(ledger.journal.history()):
         if not move.real or not asked.takes(*move.key):
             continue
-        outs = found.setdefault(move.key, [])
-        when = move.entry.time
+        entry = move.entry
+        # One that was there at its first line was there before it.
+        first = entry.time if move.before is None else 0.0
+        outs = found.setdefault(move.key, Lane(*move.key, first, [])).outs
         if outs and outs[-1].end is None:
-            outs[-1] = outs[-1]._replace(end=when)
-        if not _serves(move.after) and (outs or move.before is not None):
-            entry = move.entry
-            outs.append(OutTime(when, None, _cause(entry.who), move.after is not None, entry.why))
+            outs[-1] = outs[-1]._replace(end=entry.time)
+        if not _serves(move.after):
+            why = f"{entry.who}: {entry.why}"
+            quiesced = move.after is not None
+            outs.append(OutTime(entry.time, None, _cause(entry.who), quiesced, why))
+    left_out = {virtual: fallbacks(ledger, virtual) for virtual, _ in found}
     return [
-        Lane(virtual, real, [out for out in outs if out.end is None or out.end > asked.since])
-        for (virtual, real), outs in sorted(found.items())
+        lane._replace(outs=[out for out in lane.outs if out.end is None or out.end > asked.since])
+        for (virtual, real), lane in sorted(found.items())
+        if split_endpoint(real)[0] not in left_out[virtual]
     ]
+
+
+def fallbacks(ledger: Ledger, virtual: str) -> set[str | None]:
+    """Return the addresses of a service's fallbacks; one that was given by name is not found."""
+    variable = "LVSALERT_FALLBACK"
+    options = [run.options for run in ledger.runs() if run.virtual == virtual]
+    return {
+        canonical_address(split_endpoint(given[variable])[0])
+        for given in options
+        if variable in given
+    }
 
 
 def _serves(words: Words | None) -> bool:

@@ -44,9 +44,10 @@ _FORBIDDEN = re.compile("[^\\t\\n\\x20-\\x7e\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010
 
 
 class OutTime(NamedTuple):
-    """When a real server was out, and by whom; ``end`` is None where it still is.
+    """When a real server was out, and what for; ``end`` is None where it still is.
 
-    ``quiesced`` is whether it stood at weight 0 and not deleted.
+    ``cause`` is what the bar is coloured by, ``why`` the whole reason. ``quiesced`` is whether it
+    stood at weight 0 and not deleted.
     """
 
     begin: float
@@ -57,11 +58,12 @@ class OutTime(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A real server of a virtual service, and its out-times in order."""
+    """A real server of a virtual service, since when it is known, and its out-times in order."""
 
     virtual: str
     real: str
-    outs: Sequence[OutTime]
+    since: float
+    outs: list[OutTime]
 
 
 class _Frame(NamedTuple):
@@ -168,7 +170,8 @@ def _rows(lanes: Sequence[Lane], frame: _Frame, top: float, causes: Sequence[str
             y += _ROW
         middle = y + _ROW / 2
         yield _label(_MARGIN + 10, middle + 4, lane.real)
-        yield f'<path d="M{frame.left:.1f} {middle:g}H{frame.right:.1f}" stroke="#888"/>'
+        left = frame.at(lane.since)
+        yield f'<path d="M{left:.1f} {middle:g}H{frame.right:.1f}" stroke="#888"/>'
         for out in lane.outs:
             yield from _bar(out, frame, middle, causes.index(out.cause))
         y += _ROW
@@ -182,7 +185,7 @@ def _bar(out: OutTime, frame: _Frame, middle: float, number: int) -> Iterator[st
     high = _BAR / 2 if out.quiesced else _BAR
     until = "now" if out.end is None else _stamp(out.end)
     kind = "quiesced" if out.quiesced else "out"
-    tip = f"{kind} {_stamp(out.begin)} to {until}: {out.cause}: {out.why}"
+    tip = f"{kind} {_stamp(out.begin)} to {until}: {out.why}"
     yield (
         f'<g><title>{_text(tip)}</title><rect x="{left:.1f}" y="{middle - high / 2:g}"'
         f' width="{width:.1f}" height="{high:g}" fill="url(#cause{number})" stroke="#000"'

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError
-from lvsalert.history import Move, Words, moves
+from lvsalert.history import Move, Words, fallbacks, moves
 from lvsalert.ledger import OPERATOR, Cause, Ledger
-from lvsalert.model import Forwarding, RealServer, canonical_address, split_endpoint
+from lvsalert.model import Forwarding, RealServer, split_endpoint
 from lvsalert.policy import Known
 from lvsalert.step import Author, Place, Proposal, state_of, take_step
 from lvsalert.table import Change, Endpoint, Service, Table, parse
@@ -147,7 +147,7 @@ class _Undo:
             was, real = old.get(endpoint), new.get(endpoint)
             if _serves(real):
                 ledger.clear_cause(key, endpoint, OPERATOR)
-            elif _serves(was) and endpoint[0] not in _fallbacks(ledger, key):
+            elif _serves(was) and endpoint[0] not in fallbacks(ledger, key):
                 drain = real is not None
                 ledger.set_cause(key, endpoint, Cause(OPERATOR, time.time(), self.why, drain))
             if was is not None and real is None:
@@ -201,19 +201,6 @@ def _endpoint(text: str) -> Endpoint:
 
 def _serves(real: RealServer | None) -> bool:
     return real is not None and real.weight > 0
-
-
-def _fallbacks(ledger: Ledger, virtual: str) -> set[str | None]:
-    """Return the addresses of the service's fallbacks, which no operator has to put out.
-
-    One that was given by name is not found here.
-    """
-    given = [
-        run.options["LVSALERT_FALLBACK"]
-        for run in ledger.runs()
-        if run.virtual == virtual and "LVSALERT_FALLBACK" in run.options
-    ]
-    return {canonical_address(split_endpoint(each)[0]) for each in given}
 
 
 def _stamp(when: float) -> str:

@@ -14,7 +14,7 @@ from lvsalert import history, moncmd, sync, timeline, undo
 from lvsalert.commands import lvs_alert
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, number
-from lvsalert.commands.place import lock_option, table_options, user_name
+from lvsalert.commands.place import lock_option, lookup, table_options, user_name
 from lvsalert.commands.syslogging import log
 from lvsalert.errors import NotDoneError
 from lvsalert.ipvsadm import DEFAULT_STATE_DIR, Ipvsadm
@@ -56,9 +56,8 @@ _TIME = Parsed("time", _moment)
 @click.option(
     "--server",
     cls=EnvOption,
-    type=Parsed("server", history.server_name),
     metavar="R",
-    help="Only this real server: an address, with a port or for all ports.",
+    help="Only this real server: an address or a name, with a port or for all ports.",
 )
 @click.option("--json", "as_json", cls=EnvOption, is_flag=True, help="For a program.")
 @click.option("--svg", cls=EnvOption, metavar="FILE", help="Draw the times out into this file.")
@@ -83,7 +82,8 @@ def history_command(
 
     --svg also draws when each real server was out, coloured by who took it out.
     """
-    asked = history.Selection(since or 0.0, service, server)
+    servers = None if server is None else history.server_names(server, lookup)
+    asked = history.Selection(0.0 if since is None else since, service, servers)
     with history.opened(state_dir) as ledger:
         entries = history.lines(ledger, asked)
         lanes = [] if svg is None else history.lanes(ledger, asked)
