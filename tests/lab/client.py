@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Callable
 
 from tests.harness.places import split
@@ -16,7 +17,10 @@ from tests.lab.network import Host
 
 TIMEOUT = 5.0
 # Between two questions, in seconds; the guest's processors are slow and others need them too.
-PAUSE = 0.05
+PAUSE = 0.2
+# IPVS goes on with a connection that it remembers, though its real server is gone: a port that is
+# used again within a minute or two would make a failure of what is none of the table's.
+PORTS = range(1024, 65536)
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Answer:
 
 @dataclass
 class Answers:
-    """The answers to one question that is asked again and again."""
+    """The answers to questions that are asked again and again."""
 
-    service: str
+    services: str
     all: list[Answer] = field(default_factory=list)
 
     def since(self, moment: float) -> list[Answer]:
@@ -60,7 +64,7 @@ class Answers:
         wait_until(
             lambda: len(self.since(begun)) >= count,
             deadline,
-            lambda: f"{count} answers of {self.service}, there were {len(self.since(begun))}",
+            lambda: f"{count} answers of {self.services}, there were {len(self.since(begun))}",
         )
         return begun
 
@@ -81,28 +85,32 @@ class Client(Host):
     def __init__(self, name: str, *addresses: str) -> None:
         super().__init__(name, addresses)
         self.asked: list[Answers] = []
+        self._ports = cycle(PORTS)
 
     def ask(self, service: str, *, udp: bool = False) -> Answer:
         """Ask `service`, an address:port, once."""
         begun = time.monotonic()
         try:
             with self.inside():
-                return Answer(begun, (_ask_udp if udp else _ask_http)(service))
+                ask = _ask_udp if udp else _ask_http
+                return Answer(begun, ask(service, next(self._ports)))
         except OSError as error:
             return Answer(begun, None, repr(error))
 
     @contextmanager
-    def asking(self, service: str, *, udp: bool = False) -> Iterator[Answers]:
-        """Ask `service` all the while, in a thread of its own."""
-        answers = Answers(service)
+    def asking(self, *services: str, udp: bool = False) -> Iterator[Answers]:
+        """Ask the services in turn, all the while, in a thread of its own."""
+        answers = Answers(" ".join(services))
         self.asked.append(answers)
         enough = threading.Event()
 
         def go_on() -> None:
-            while not enough.wait(PAUSE):
+            for service in cycle(services):
+                if enough.wait(PAUSE):
+                    return
                 answers.all.append(self.ask(service, udp=udp))
 
-        thread = threading.Thread(target=go_on, name=f"asks {service}")
+        thread = threading.Thread(target=go_on, name=f"asks {answers.services}")
         thread.start()
         try:
             yield answers
@@ -113,20 +121,25 @@ class Client(Host):
     def connect(self, service: str) -> socket.socket:
         """Open a TCP connection and leave it open."""
         with self.inside():
-            return socket.create_connection(split(service), TIMEOUT)
+            return _connect(service, next(self._ports))
 
     def story(self, last: int = 40) -> str:
-        """Return the last answers to each question, with a line a run of equal ones."""
+        """Return the last answers to each series of questions."""
         parts = []
         for answers in self.asked:
             lines = [str(answer) for answer in answers.all[-last:]]
-            parts.append(f"{answers.service}: {len(answers.all)} answers\n" + "\n".join(lines))
+            parts.append(f"{answers.services}: {len(answers.all)} answers\n" + "\n".join(lines))
         return "\n".join(parts)
 
 
-def _ask_http(service: str) -> str:
+def _connect(service: str, port: int) -> socket.socket:
+    """Open a TCP connection from a port of our choice."""
+    return socket.create_connection(split(service), TIMEOUT, source_address=("", port))
+
+
+def _ask_http(service: str, port: int) -> str:
     """Fetch the page that names the real server."""
-    with socket.create_connection(split(service), TIMEOUT) as connection:
+    with _connect(service, port) as connection:
         return name_over(connection)
 
 
@@ -140,12 +153,13 @@ def name_over(connection: socket.socket) -> str:
     return body.decode().strip()
 
 
-def _ask_udp(service: str) -> str:
+def _ask_udp(service: str, port: int) -> str:
     """Send one datagram and return what the echo server put before it."""
     address = split(service)
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
         sender.settimeout(TIMEOUT)
+        sender.bind(("", port))
         sender.connect(address)
         sender.send(b"hello")
         name, _, echo = sender.recv(1024).partition(b" ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -15,14 +16,18 @@ def example(name: str, interval: int) -> str:
     return re.sub(r"\binterval \d+s", f"interval {interval}s", text)
 
 
-def group(hosts: list[str], *, interval: int = 3, monitor: str = "http.monitor", **options: str) -> str:
+def group(
+    hosts: Sequence[str], *, interval: int = 3, monitor: str = "http.monitor", **options: str
+) -> str:
     """Return the group example for `hosts`.
 
     `options` are those of lvs.alert by their long names: they replace the example's, or join them.
     The scheduler is rr unless it is among them: wlc would hide a dead server from the clients.
     """
     text = example("mon-group.cf", interval)
-    text = re.sub(r"^hostgroup www .*", f"hostgroup www {' '.join(hosts)}", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^hostgroup www .*", f"hostgroup www {' '.join(hosts)}", text, flags=re.MULTILINE
+    )
     text = text.replace("monitor http.monitor", f"monitor {monitor}")
     for name, value in {"scheduler": "rr", **options}.items():
         line = f"        LVSALERT_{name.upper()}={value}\n"

@@ -21,6 +21,8 @@ FORWARDING = {
     "ipv4/conf/default/send_redirects": 0,
     "ipv4/conf/eth0/send_redirects": 0,
 }
+# How many of them a failure shows.
+CONNECTIONS = 40
 
 
 class Director(Host):
@@ -94,7 +96,8 @@ class Director(Host):
 
     def story(self) -> str:
         """Return the table, its connections and what mon and its plugins said."""
-        parts = [self.ipvsadm("-Sn"), self.thresholds, self.ipvsadm("-Lcn")]
+        connections = self.ipvsadm("-Lcn").splitlines()[:CONNECTIONS]
+        parts = [self.ipvsadm("-Sn"), self.ipvsadm("-Ln"), self.thresholds, *connections]
         parts += [mon.story for mon in self._mons]
         return "\n".join(parts)
 

@@ -74,6 +74,10 @@ class Host:
             for name, value in values.items():
                 Path("/proc/sys/net", name).write_text(f"{value}\n")
 
+    def filter_packets(self, *commands: str) -> None:
+        """Have exactly these rules of nft(8), instead of those that stood."""
+        self.do("nft", "-f", "-", stdin="\n".join(["flush ruleset", *commands]))
+
     def unplug(self) -> None:
         """Pull the cable."""
         ip([f"link set {self.name} down"])

@@ -27,14 +27,21 @@ class Topology:
         self.client = Client("client", "10.0.0.100/24", "2001:db8::100/64")
         self.director1.take_addresses()
 
+    def start_web(self) -> None:
+        """Start the web server of each real server."""
+        for real_server in self.real_servers:
+            real_server.web.start()
+
     def reset(self) -> None:
         """Bring everything back to how a scenario finds it."""
         for real_server in self.real_servers:
             for program in real_server.programs:
                 program.kill()
             real_server.plug_in()
+            real_server.filter_packets()
         for director in (self.director1, self.director2):
             director.forget()
+            director.filter_packets()
         self.client.asked.clear()
 
     def story(self) -> list[tuple[str, str]]:

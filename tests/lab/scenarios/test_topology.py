@@ -17,8 +17,7 @@ def test_the_client_reaches_every_real_server(lab: Topology, method: str) -> Non
         f"-A -t {VIP}:80 -s rr",
         *(f"-a -t {VIP}:80 -r {server.address} {method}" for server in lab.real_servers),
     )
-    for server in lab.real_servers:
-        server.web.start()
+    lab.start_web()
     with lab.client.asking(f"{VIP}:80") as answers:
         begun = answers.wait_for(6)
     assert answers.servers_since(begun) == NAMES
@@ -31,8 +30,7 @@ def test_masquerading_maps_the_port(lab: Topology) -> None:
         f"-A -t {VIP}:80 -s rr",
         *(f"-a -t {VIP}:80 -r {server.address}:8080 -m" for server in lab.real_servers),
     )
-    for server in lab.real_servers:
-        server.web.start()
+    lab.start_web()
     with lab.client.asking(f"{VIP}:80") as answers:
         begun = answers.wait_for(6)
     assert answers.servers_since(begun) == NAMES
@@ -45,8 +43,7 @@ def test_direct_routing_in_ipv6(lab: Topology) -> None:
         f"-A -t [{VIP6}]:80 -s rr",
         *(f"-a -t [{VIP6}]:80 -r [{server.address6}]:80 -g" for server in lab.real_servers),
     )
-    for server in lab.real_servers:
-        server.web.start()
+    lab.start_web()
     with lab.client.asking(f"[{VIP6}]:80") as answers:
         begun = answers.wait_for(6)
     assert answers.servers_since(begun) == NAMES
