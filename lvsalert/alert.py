@@ -8,14 +8,14 @@ from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.ledger import Ledger, Run
+from lvsalert.ledger import Cause, Ledger, Run
 from lvsalert.model import (
     RealServer,
     VirtualService,
     join_endpoint,
     split_endpoint,
 )
-from lvsalert.mon import AlertCall, Event, reasons
+from lvsalert.mon import AlertCall, Event, printable, reasons
 from lvsalert.naming import (
     Host,
     Lookup,
@@ -28,7 +28,14 @@ from lvsalert.naming import (
 from lvsalert.policy import Known, Member, Rules, decide
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
-from lvsalert.verdicts import Source, Verdict, bystanders, take_check, take_operator
+from lvsalert.verdicts import (
+    Source,
+    Verdict,
+    bystanders,
+    forget_vanished,
+    take_checks,
+    take_operator,
+)
 from lvsalert.wish import Asked, Wish, wish
 
 
@@ -44,7 +51,8 @@ class Outcome(NamedTuple):
     """What a run did: the changes (made, or with a dry run only planned) and what to tell.
 
     ``errors`` are what could not be done, ``troubles`` what could not be remembered, ``held`` the
-    real servers that stay in though they fail. ``is_cut_off`` is whether no witness answered.
+    real servers that stay in though they fail, where that is new. ``is_cut_off`` is whether no
+    witness answered, ``is_remembered`` whether a ledger that lasts knows of it.
     """
 
     virtual: VirtualService
@@ -55,6 +63,7 @@ class Outcome(NamedTuple):
     troubles: Sequence[LvsalertError] = ()
     held: Sequence[str] = ()
     is_cut_off: bool = False
+    is_remembered: bool = True
 
 
 def run(
@@ -69,7 +78,7 @@ def run(
     virtual = virtual_service(
         asked.virtual, asked.protocol, outside.lookup, ipv6_fwmark=asked.ipv6_fwmark
     )
-    who = f"operator {outside.operator}" if call.by_hand else call.who
+    who = printable(f"operator {outside.operator}" if call.by_hand else call.who)
     if asked.real_server is not None:
         split_endpoint(asked.real_server)
     wanted = wish(call, asked)
@@ -84,6 +93,7 @@ def run(
         done.changes,
         errors=alert.errors,
         troubles=done.troubles,
+        is_remembered=done.is_remembered,
         held=alert.held,
         is_cut_off=alert.is_cut_off,
     )
@@ -108,7 +118,8 @@ class _Alert:
         self._outside = outside
         self._who = who
         self._door = door
-        self._now = time.time()
+        self._started = time.time()
+        self._now = self._started
         self._key = str(virtual)
         self._hosts: list[tuple[Host, bool]] = []
         self._fallback: Host | None = None
@@ -134,29 +145,39 @@ class _Alert:
     def decide(self, actual: Table, ledger: Ledger) -> Proposal:
         """Note what the alert says in the ledger and return the table that should be."""
         self.errors = list(self._unnamed)
+        # Other runs may have been waited for, and what they noted must not lie in the future.
+        self._now = time.time()
         service = self._standing(actual)
         verdicts = self._verdicts(service)
-        members = self._note(ledger, verdicts, service)
+        fallback = self._fallback_entry(service, verdicts)
+        members = self._note(ledger, verdicts)
         known = ledger.known(self._key)
         decision = decide(
             service,
-            members,
+            members + self._bystanders(service, members, known, fallback),
             known,
-            self._rules(service, members),
+            self._rules(fallback),
             now=self._now,
             connections=self._connections(known),
         )
-        ledger.remember(self._key, decision.known)
-        author = Author(
-            self._who,
-            "by hand" if self._call.by_hand else self._call.event.value,
-            {verdict.real.endpoint: verdict.reason for verdict in verdicts},
-        )
-        desired = {**actual, self._virtual: decision.service}
         if self._needs_witness(service, decision.service):
             self.is_cut_off = not self._outside.witness_answers()
-        self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
-        return Proposal(None if self.is_cut_off else desired, author)
+        if self.is_cut_off:
+            return Proposal(None, self._author({}))
+        changed = {
+            endpoint: each
+            for endpoint, each in decision.known.items()
+            if each != known.get(endpoint, Known())
+        }
+        ledger.remember(self._key, changed)
+        if any(changed.get(endpoint, Known()).held for endpoint in decision.held):
+            self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
+        author = self._author(_reasons(ledger.causes(self._key), verdicts, fallback))
+        return Proposal({**actual, self._virtual: decision.service}, author)
+
+    def _author(self, reasons: Mapping[str, str]) -> Author:
+        why = "by hand" if self._call.by_hand else self._call.event.value
+        return Author(self._who, why, reasons)
 
     def _standing(self, actual: Table) -> Service:
         service = actual.get(self._virtual)
@@ -180,7 +201,7 @@ class _Alert:
             except LvsalertError as error:
                 self.errors.append(error)
                 continue
-            reason = why.get(host.spelled, said) if failed else ""
+            reason = printable(why.get(host.spelled, said)) if failed else ""
             verdicts.append(Verdict(real, failed, reason))
         return verdicts
 
@@ -190,51 +211,65 @@ class _Alert:
         like = RealServer("", port, asked.forwarding, weight)
         return entry_at(self._virtual, address_of(host, standing), like)
 
-    def _note(self, ledger: Ledger, verdicts: Sequence[Verdict], service: Service) -> list[Member]:
+    def _note(self, ledger: Ledger, verdicts: Sequence[Verdict]) -> list[Member]:
         """Write the verdicts into the ledger; return what is wanted of each real server."""
         now, call, asked = self._now, self._call, self._asked
         if call.by_hand:
-            members = [
+            return [
                 take_operator(ledger, self._key, each, now=now, drain=asked.quiesce)
                 for each in verdicts
             ]
-        else:
-            # Only checks are counted; a trap or a startupalert is one word, and a ledger that
-            # forgets would count each check as the first.
-            counts = call.event in (Event.FAILURE, Event.UP) and ledger.is_lasting
-            fall, rise = (asked.fall, asked.rise) if counts else (1, 1)
-            when = int(now) if call.time is None else call.time
-            source = Source(call.who, when, fall, rise)
-            members = [take_check(ledger, self._key, each, source, now=now) for each in verdicts]
-            if asked.real_server is None and not self.errors:
-                ledger.forget_others(self._key, call.who, [each.endpoint for each in members])
-            ledger.set_run(
-                Run(self._key, call.who, asked.real_server or "", now, dict(asked.options))
-            )
-        if asked.real_server is not None and asked.floor is not None:
-            causes = list(ledger.causes(self._key))
-            members += bystanders(list(service.real_servers.values()), causes, members)
+        # Only checks are counted; a trap or a startupalert is one word, and a ledger that forgets
+        # would count each check as the first.
+        counts = call.event in (Event.FAILURE, Event.UP) and ledger.is_lasting
+        source = Source(
+            self._who,
+            int(self._started) if call.time is None else call.time,
+            fall=asked.fall if counts else 1,
+            rise=asked.rise if counts else 1,
+            repeats=call.event is Event.UP and not call.is_recovery,
+            may_be_last=call.is_recovery,
+        )
+        members = take_checks(ledger, self._key, verdicts, source, now=now)
+        if asked.real_server is None and not self.errors:
+            group = [each.endpoint for each in members]
+            forget_vanished(ledger, self._key, source, group, now=now)
+        ledger.set_run(Run(self._key, self._who, asked.real_server or "", now, dict(asked.options)))
         return members
 
-    def _rules(self, service: Service, members: Sequence[Member]) -> Rules:
+    def _bystanders(
+        self,
+        service: Service,
+        members: Sequence[Member],
+        known: Mapping[Endpoint, Known],
+        fallback: RealServer | None,
+    ) -> list[Member]:
+        """Return the service's other real servers where the floor has to count them."""
+        if self._asked.real_server is None or self._asked.floor is None:
+            return []
+        causes = [endpoint for endpoint, each in known.items() if each.since is not None]
+        others = bystanders(list(service.real_servers.values()), causes, members)
+        return [each for each in others if each.endpoint != _endpoint(fallback)]
+
+    def _rules(self, fallback: RealServer | None) -> Rules:
         asked = self._asked
         return Rules(
             quiesce=asked.quiesce,
             quiesce_first=asked.quiesce_first,
             slow_start=asked.slow_start,
             floor=asked.floor,
-            fallback=self._fallback_entry(service, members),
+            fallback=fallback,
             upper=asked.upper,
             lower=asked.lower,
         )
 
-    def _fallback_entry(self, service: Service, members: Sequence[Member]) -> RealServer | None:
+    def _fallback_entry(self, service: Service, verdicts: Sequence[Verdict]) -> RealServer | None:
         """Return the fallback as it stands when it is in; one that is a member is none."""
         if self._fallback is None:
             return None
         try:
             real = self._entry(self._fallback, [address for address, _ in service.real_servers], 1)
-            if any(member.endpoint == (real.address, real.port) for member in members):
+            if any(each.endpoint == _endpoint(real) for each in verdicts):
                 raise UsageError(
                     f"--fallback: {real.endpoint} is a real server of the group itself"
                 )
@@ -262,6 +297,26 @@ class _Alert:
             if real.weight > 0 and not _weight(after, endpoint)
         ]
         return len(gone) > 1
+
+
+def _endpoint(real: RealServer | None) -> Endpoint | None:
+    return None if real is None else (real.address, real.port)
+
+
+def _reasons(
+    causes: Mapping[Endpoint, Sequence[Cause]],
+    verdicts: Sequence[Verdict],
+    fallback: RealServer | None,
+) -> dict[str, str]:
+    """Return why each real server is changed, by its endpoint as text."""
+    reasons = {
+        join_endpoint(*endpoint): "; ".join(each.reason for each in every)
+        for endpoint, every in causes.items()
+    }
+    reasons.update((each.real.endpoint, each.reason) for each in verdicts if each.failed)
+    if fallback is not None:
+        reasons[fallback.endpoint] = "the fallback, for when no real server is in"
+    return reasons
 
 
 def _weight(service: Service, endpoint: Endpoint) -> int:

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lvsalert.ledger_file import FILE_NAME, CorruptError
+
 SCHEMA = """
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY, time REAL, who TEXT, why TEXT, virtual TEXT, real TEXT,
@@ -83,10 +85,13 @@ class Journal:
     def _entries(self, condition: str, values: Sequence[object]) -> list[Entry]:
         columns = "id, time, who, why, virtual, real, before, after, words, done"
         query = f"SELECT {columns} FROM journal {condition}"  # noqa: S608 - all from this file
-        return [
-            Entry._make((*row[:8], json.loads(row[8]), bool(row[9])))
-            for row in self._db.execute(query, values)
-        ]
+        try:
+            return [
+                Entry._make((*row[:8], json.loads(row[8]), bool(row[9])))
+                for row in self._db.execute(query, values)
+            ]
+        except (TypeError, ValueError):
+            raise CorruptError(f"{FILE_NAME}: a line of the journal cannot be read") from None
 
     def trim(self, before: float) -> None:
         """Remove some of what is older than ``before`` (epoch); later runs remove more."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lvsalert import journal
 from lvsalert.journal import Journal
-from lvsalert.ledger_file import connect, connect_to_read
+from lvsalert.ledger_file import FILE_NAME, CorruptError, connect, connect_to_read
 from lvsalert.model import join_endpoint
 from lvsalert.policy import Known
 from lvsalert.table import Endpoint
@@ -29,10 +29,10 @@ CREATE TABLE causes (
     PRIMARY KEY (virtual, real, cause)) WITHOUT ROWID;
 CREATE TABLE checks (
     virtual TEXT, real TEXT, source TEXT, time INTEGER, failed INTEGER, in_a_row INTEGER,
-    steady INTEGER, PRIMARY KEY (virtual, real, source)) WITHOUT ROWID;
+    steady INTEGER, heard REAL, PRIMARY KEY (virtual, real, source)) WITHOUT ROWID;
 CREATE TABLE servers (
     virtual TEXT, real TEXT, quiesced_until REAL, slow_since REAL, slow_for REAL,
-    upper INTEGER, lower INTEGER, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
+    upper INTEGER, lower INTEGER, held INTEGER, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
 CREATE TABLE runs (
     virtual TEXT, source TEXT, real TEXT, time REAL, options TEXT,
     PRIMARY KEY (virtual, source, real)) WITHOUT ROWID;
@@ -52,13 +52,14 @@ class Check(NamedTuple):
     """What one source last said of one real server: when, whether it failed, how often in a row.
 
     ``steady`` is whether the source has been seen to report successes of a server that was well,
-    which mon's redistribute does and an upalert does not.
+    which mon's redistribute does and an upalert does not. ``time`` is mon's, ``heard`` ours.
     """
 
     time: int
     failed: bool
     in_a_row: int
     steady: bool
+    heard: float
 
 
 class Run(NamedTuple):
@@ -131,12 +132,7 @@ class Ledger:
 
     def causes_of(self, virtual: str, endpoint: Endpoint) -> list[Cause]:
         """Return the causes of one real server, the oldest first."""
-        rows = self._db.execute(
-            "SELECT cause, since, reason, drain FROM causes WHERE virtual = ? AND real = ?"
-            " ORDER BY since",
-            (virtual, join_endpoint(*endpoint)),
-        )
-        return [Cause(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return self.causes(virtual).get(endpoint, [])
 
     def set_cause(self, virtual: str, endpoint: Endpoint, cause: Cause) -> None:
         """Add a cause; of one that is there already, ``since`` stays."""
@@ -160,43 +156,37 @@ class Ledger:
             (virtual, join_endpoint(*endpoint), cause),
         )
 
-    def forget_others(self, virtual: str, source: str, members: Iterable[Endpoint]) -> None:
-        """Remove what ``source`` said of real servers that are no members of its group any more."""
-        kept = {join_endpoint(*each) for each in members}
-        for table, column in (("causes", "cause"), ("checks", "source")):
-            rows = self._db.execute(
-                f"SELECT real FROM {table} WHERE virtual = ? AND {column} = ?",  # noqa: S608
-                (virtual, source),
-            )
-            for (real,) in [row for row in rows if row[0] not in kept]:
-                self._db.execute(
-                    f"DELETE FROM {table} WHERE virtual = ? AND real = ? AND {column} = ?",  # noqa: S608
-                    (virtual, real, source),
-                )
-
-    def check(self, virtual: str, endpoint: Endpoint, source: str) -> Check | None:
-        """Return what ``source`` last said of a real server, None where it never did."""
-        row = self._db.execute(
-            "SELECT time, failed, in_a_row, steady FROM checks"
-            " WHERE virtual = ? AND real = ? AND source = ?",
+    def forget(self, virtual: str, endpoint: Endpoint, source: str) -> None:
+        """Remove what ``source`` said of a real server."""
+        self.clear_cause(virtual, endpoint, source)
+        self._db.execute(
+            "DELETE FROM checks WHERE virtual = ? AND real = ? AND source = ?",
             (virtual, join_endpoint(*endpoint), source),
-        ).fetchone()
-        return None if row is None else Check(row[0], bool(row[1]), row[2], bool(row[3]))
+        )
+
+    def said_by(self, virtual: str, source: str) -> dict[Endpoint, Check]:
+        """Return what ``source`` last said of each real server of a service."""
+        rows = self._db.execute(
+            "SELECT real, time, failed, in_a_row, steady, heard FROM checks"
+            " WHERE virtual = ? AND source = ?",
+            (virtual, source),
+        )
+        return {_endpoint(row[0]): _check(*row[1:]) for row in rows}
 
     def checks(self, virtual: str, endpoint: Endpoint) -> dict[str, Check]:
         """Return what each source last said of a real server."""
         rows = self._db.execute(
-            "SELECT source, time, failed, in_a_row, steady FROM checks"
+            "SELECT source, time, failed, in_a_row, steady, heard FROM checks"
             " WHERE virtual = ? AND real = ? ORDER BY source",
             (virtual, join_endpoint(*endpoint)),
         )
-        return {row[0]: Check(row[1], bool(row[2]), row[3], bool(row[4])) for row in rows}
+        return {row[0]: _check(*row[1:]) for row in rows}
 
-    def set_check(self, virtual: str, endpoint: Endpoint, source: str, check: Check) -> None:
-        """Note what ``source`` says of a real server."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (virtual, join_endpoint(*endpoint), source, *check),
+    def set_checks(self, virtual: str, source: str, checks: Mapping[Endpoint, Check]) -> None:
+        """Note what ``source`` says of real servers."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(virtual, join_endpoint(*each), source, *check) for each, check in checks.items()],
         )
 
     # What is remembered of entries
@@ -210,9 +200,10 @@ class Ledger:
                 slow_for=row[3],
                 upper=row[4],
                 lower=row[5],
+                held=bool(row[6]),
             )
             for row in self._db.execute(
-                "SELECT real, quiesced_until, slow_since, slow_for, upper, lower"
+                "SELECT real, quiesced_until, slow_since, slow_for, upper, lower, held"
                 " FROM servers WHERE virtual = ?",
                 (virtual,),
             )
@@ -228,12 +219,13 @@ class Ledger:
     def remember(self, virtual: str, known: Mapping[Endpoint, Known]) -> None:
         """Write what is to be remembered of each real server, and drop what has become empty."""
         for endpoint, each in known.items():
-            row = (each.quiesced_until, each.slow_since, each.slow_for, each.upper, each.lower)
             real = join_endpoint(*endpoint)
-            if any(row):
+            if any((each.quiesced_until, each.slow_since, each.upper, each.lower, each.held)):
+                slow = (each.slow_since, each.slow_for)
+                limits = (each.upper, each.lower)
                 self._db.execute(
-                    "INSERT OR REPLACE INTO servers VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (virtual, real, *row),
+                    "INSERT OR REPLACE INTO servers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (virtual, real, each.quiesced_until, *slow, *limits, each.held),
                 )
             else:
                 self._db.execute(
@@ -265,4 +257,11 @@ class Ledger:
 
 def _endpoint(real: str) -> Endpoint:
     address, _, port = real.rpartition(":")
-    return address.strip("[]"), int(port)
+    try:
+        return address.strip("[]"), int(port)
+    except ValueError:
+        raise CorruptError(f"{FILE_NAME}: {real!r} is not a real server") from None
+
+
+def _check(time: int, failed: int, in_a_row: int, steady: int, heard: float) -> Check:
+    return Check(time, bool(failed), in_a_row, bool(steady), heard)

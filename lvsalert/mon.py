@@ -152,6 +152,8 @@ class AlertCall(NamedTuple):
     ``hosts`` are the hosts of the group, ``failed`` those that the summary names (empty unless the
     event is a failure or a trap), ``time`` the seconds since the epoch that mon gave with ``-t``,
     ``retval`` the monitor's exit status, ``by_hand`` whether a person and not mon called.
+    ``is_recovery`` is whether the check before an up failed (MON_FIRST_FAILURE): mon calls an
+    upalert only then, and redistribute after every check.
     """
 
     event: Event
@@ -163,6 +165,7 @@ class AlertCall(NamedTuple):
     retval: int | None
     detail: str
     by_hand: bool
+    is_recovery: bool
 
     @property
     def who(self) -> str:
@@ -217,4 +220,5 @@ def alert_call(
         retval=int(retval) if _STATUS.fullmatch(retval) else None,
         detail=detail if tells else "",
         by_hand="MON_ALERTTYPE" not in environ and group is None and service is None,
+        is_recovery=event is Event.UP and environ.get("MON_FIRST_FAILURE", "0") not in {"", "0"},
     )

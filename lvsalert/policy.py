@@ -72,7 +72,7 @@ class Known(NamedTuple):
     is among the causes, ``drained`` whether every cause asks for weight 0 instead of deletion.
     ``quiesced_until`` is when a quiesced entry is to be deleted. A slow start runs from
     ``slow_since`` for ``slow_for``. ``upper`` and ``lower`` are the thresholds that the entry had
-    when it was taken out.
+    when it was taken out. ``held`` is whether it stays in though it fails.
     """
 
     since: float | None = None
@@ -83,6 +83,7 @@ class Known(NamedTuple):
     slow_for: float = 0.0
     upper: int = 0
     lower: int = 0
+    held: bool = False
 
 
 class Member(NamedTuple):
@@ -132,6 +133,8 @@ def decide(
             service, memory = _bring_in(service, member, memory, rules, now)
         elif want is Want.OUT:
             service, memory = _take_out(service, member.endpoint, memory, rules, now)
+        if member.want is not Want.STAY:
+            memory = memory._replace(held=member.endpoint in held)
         after[member.endpoint] = memory
     for endpoint, memory in after.items():
         if memory.quiesced_until is not None and endpoint in quiesced:
@@ -184,7 +187,7 @@ def _bring_in(
     if standing is None:
         # The kernel forgot the thresholds with the entry.
         real = real._replace(upper=memory.upper, lower=memory.lower)
-    if not _is_serving(service, member.endpoint) and rules.slow_start:
+    if rules.slow_start and real.weight > 0 and not _is_serving(service, member.endpoint):
         memory = memory._replace(slow_since=now, slow_for=rules.slow_start)
     if memory.slow_since is not None:
         done = (now - memory.slow_since) / memory.slow_for

@@ -6,7 +6,7 @@ its causes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
@@ -14,8 +14,8 @@ from lvsalert.model import RealServer
 from lvsalert.policy import Member, Want
 from lvsalert.table import Endpoint
 
-# An event that lies further in the future than this (seconds) is of a clock that was set back.
-_BELIEVABLE = 5
+# What was heard further in the future than this (seconds) was heard before the clock was set back.
+_BELIEVABLE = 5.0
 
 
 class Verdict(NamedTuple):
@@ -34,13 +34,17 @@ class Verdict(NamedTuple):
 class Source(NamedTuple):
     """Who says so: mon's group and service, when (epoch), and how many checks in a row count.
 
-    ``fall`` and ``rise`` are 1 where one word is enough.
+    ``fall`` and ``rise`` are 1 where one word is enough. ``repeats`` is whether this is a success
+    after a success, which only redistribute reports; ``may_be_last`` whether it is one after a
+    failure, which an upalert reports too, and then nothing more until the next failure.
     """
 
     name: str
     time: int
     fall: int = 1
     rise: int = 1
+    repeats: bool = False
+    may_be_last: bool = False
 
 
 def take_operator(
@@ -55,30 +59,51 @@ def take_operator(
     return Member(verdict.real, Want.IN)
 
 
-def take_check(
-    ledger: Ledger, virtual: str, verdict: Verdict, source: Source, *, now: float
-) -> Member:
-    """Count what a source says, set or clear its cause, and return what is wanted.
+def take_checks(
+    ledger: Ledger, virtual: str, verdicts: Sequence[Verdict], source: Source, *, now: float
+) -> list[Member]:
+    """Count what a source says, set or clear its causes, and return what is wanted of each.
 
     An event older than the newest of the same source changes nothing. One check counts once, though
     alert and redistribute both report it; where two events of one second contradict each other, the
     failure stands.
     """
-    endpoint = verdict.endpoint
-    last = ledger.check(virtual, endpoint, source.name)
-    if last is not None and last.time > now + _BELIEVABLE:
-        last = None
-    if last is not None and _is_overtaken(last, verdict, source):
-        return _member(ledger, virtual, verdict, last)
-    check = _counted(last, verdict, source)
-    ledger.set_check(virtual, endpoint, source.name, check)
-    if verdict.failed and check.in_a_row >= source.fall:
-        reason = Cause(source.name, float(source.time), verdict.reason, drain=False)
-        ledger.set_cause(virtual, endpoint, reason)
-    # Only a source that reports every success can be counted upwards: an upalert comes once.
-    elif not verdict.failed and (check.in_a_row >= source.rise or not check.steady):
-        ledger.clear_cause(virtual, endpoint, source.name)
-    return _member(ledger, virtual, verdict, check)
+    said = _said(ledger, virtual, source, now)
+    news: dict[Endpoint, Check] = {}
+    for verdict in verdicts:
+        last = news.get(verdict.endpoint) or said.get(verdict.endpoint)
+        if last is None or not _is_overtaken(last, verdict, source):
+            news[verdict.endpoint] = _counted(last, verdict, source, now)
+    ledger.set_checks(virtual, source.name, news)
+    causes = ledger.causes(virtual)
+    for verdict in verdicts:
+        check = news.get(verdict.endpoint)
+        if check is not None and check.failed == verdict.failed:
+            blamed = any(each.cause == source.name for each in causes.get(verdict.endpoint, ()))
+            _judge(ledger, virtual, verdict, check, source, is_blamed=blamed)
+    out = ledger.causes(virtual)
+    return [_member(verdict, out, {**said, **news}) for verdict in verdicts]
+
+
+def forget_vanished(
+    ledger: Ledger, virtual: str, source: Source, members: Iterable[Endpoint], *, now: float
+) -> None:
+    """Forget what a source said of real servers that are no members of its group any more.
+
+    What it said after this event stands: the event may be of the time before they were members.
+    """
+    kept = set(members)
+    for endpoint, check in _said(ledger, virtual, source, now).items():
+        if endpoint not in kept and check.time <= source.time:
+            ledger.forget(virtual, endpoint, source.name)
+
+
+def _said(ledger: Ledger, virtual: str, source: Source, now: float) -> dict[Endpoint, Check]:
+    """Return what the source last said of each; after the clock was set back it counts as older."""
+    return {
+        endpoint: check._replace(time=-1) if check.heard > now + _BELIEVABLE else check
+        for endpoint, check in ledger.said_by(virtual, source.name).items()
+    }
 
 
 def _is_overtaken(last: Check, verdict: Verdict, source: Source) -> bool:
@@ -87,21 +112,43 @@ def _is_overtaken(last: Check, verdict: Verdict, source: Source) -> bool:
     return source.time < last.time
 
 
-def _counted(last: Check | None, verdict: Verdict, source: Source) -> Check:
-    if last is None:
-        return Check(source.time, verdict.failed, 1, steady=False)
-    if last.time == source.time and last.failed == verdict.failed:
-        return last
-    steady = last.steady or not (verdict.failed or last.failed)
-    in_a_row = last.in_a_row + 1 if last.failed == verdict.failed else 1
-    return Check(source.time, verdict.failed, in_a_row, steady)
+def _counted(last: Check | None, verdict: Verdict, source: Source, now: float) -> Check:
+    steady = source.repeats or (last is not None and last.steady)
+    if last is None or last.failed != verdict.failed:
+        in_a_row = 1
+    elif last.time == source.time:
+        in_a_row = last.in_a_row
+    else:
+        in_a_row = last.in_a_row + 1
+    return Check(source.time, verdict.failed, in_a_row, steady, now)
 
 
-def _member(ledger: Ledger, virtual: str, verdict: Verdict, check: Check) -> Member:
-    if ledger.causes_of(virtual, verdict.endpoint):
+def _judge(
+    ledger: Ledger,
+    virtual: str,
+    verdict: Verdict,
+    check: Check,
+    source: Source,
+    *,
+    is_blamed: bool,
+) -> None:
+    if verdict.failed and (is_blamed or check.in_a_row >= source.fall):
+        cause = Cause(source.name, float(source.time), verdict.reason, drain=False)
+        ledger.set_cause(virtual, verdict.endpoint, cause)
+    elif is_blamed and not verdict.failed:
+        # Nobody would count an upalert upwards: it comes once.
+        is_last = source.may_be_last and not check.steady
+        if is_last or check.in_a_row >= source.rise:
+            ledger.clear_cause(virtual, verdict.endpoint, source.name)
+
+
+def _member(
+    verdict: Verdict, causes: dict[Endpoint, list[Cause]], checks: dict[Endpoint, Check]
+) -> Member:
+    if causes.get(verdict.endpoint):
         return Member(verdict.real, Want.OUT)
     # One that fails, but not often enough yet, stays where it is.
-    return Member(verdict.real, Want.STAY if check.failed else Want.IN)
+    return Member(verdict.real, Want.STAY if checks[verdict.endpoint].failed else Want.IN)
 
 
 def bystanders(

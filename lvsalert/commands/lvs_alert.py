@@ -226,7 +226,7 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     )
     asked = _asked(given, ctx.obj.given)
     done = alert.run(call, asked, place, outside, dry_run=given["dry_run"])
-    return _told(done, call, given)
+    return _told(done, given)
 
 
 def _call(
@@ -269,29 +269,40 @@ def _asked(given: Mapping[str, Any], options: Mapping[str, str]) -> Asked:
     )
 
 
-def _told(done: alert.Outcome, call: mon.AlertCall, given: Mapping[str, Any]) -> Outcome:
+def _told(done: alert.Outcome, given: Mapping[str, Any]) -> Outcome:
     """Return what to print of a run, and tell syslog of it."""
     about = f"{done.who}: {done.virtual}"
     errors = "".join(f"{NAME}: {mon.printable(str(error))}\n" for error in done.errors)
     status = max((error.status for error in done.errors), default=0)
+    changes = [describe(change, done.who) for change in done.changes]
     if given["dry_run"]:
-        lines = [f"{given['ipvsadm']} {' '.join(change.words)}" for change in done.changes]
-    else:
-        lines = [describe(change, done.who) for change in done.changes]
-        log(NAME, "notice", lines)
-    if done.remark:
-        lines.append(f"{about}: {mon.printable(done.remark)}")
-        log(NAME, "info", lines[-1:])
+        changes = [f"{given['ipvsadm']} {' '.join(change.words)}" for change in done.changes]
+    remarks = [f"{about}: {mon.printable(done.remark)}"] if done.remark else []
+    alarms = []
     if done.is_cut_off:
-        lines.append(f"{about}: no witness answers, so this director is cut off: nothing changed")
-        log(NAME, "alert", lines[-1:])
-    if done.held and done.changes:
-        lines.append(f"{about}: kept in by --min-in though they fail: {' '.join(done.held)}")
-        log(NAME, "alert", lines[-1:])
-    if done.changes or call.event is mon.Event.FAILURE:
-        # Without a state directory every run would say so, and most have nothing to remember.
-        log(NAME, "warning", [f"not remembered: {trouble}" for trouble in done.troubles])
-    return Outcome(status, "".join(f"{line}\n" for line in lines), errors)
+        alarms.append(f"{about}: no witness answers, so this director is cut off: nothing changed")
+    if done.held:
+        alarms.append(f"{about}: kept in by --min-in though they fail: {' '.join(done.held)}")
+    if not given["dry_run"]:
+        log(NAME, "notice", changes)
+        log(NAME, "info", remarks)
+        log(NAME, "alert", alarms)
+        log(NAME, "warning", _troubles(done))
+    lines = "".join(f"{line}\n" for line in (*changes, *remarks, *alarms))
+    return Outcome(status, lines, errors)
+
+
+def _troubles(done: alert.Outcome) -> list[str]:
+    """Return what went wrong with the ledger, and what of this run it does not hold."""
+    about = f"{done.who}: {done.virtual}"
+    if done.is_remembered:
+        return [f"{about}: {trouble}" for trouble in done.troubles]
+    # Without a state directory every run would say so, and most have nothing to remember.
+    named = [each.after or each.before for each in done.changes]
+    places = " ".join(real.endpoint for real in named if real is not None)
+    if not named:
+        return []
+    return [f"{about}: not remembered of {places}: {trouble}" for trouble in done.troubles]
 
 
 def _any_answers(witnesses: Sequence[str]) -> bool:
