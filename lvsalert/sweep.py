@@ -149,12 +149,12 @@ class _Sweep:
 
     def run(self, targets: Sequence[Target], deadline: float, concurrency: int) -> list[Result]:
         self._take(targets)
-        while len(self._results) < len(targets):
+        while True:
             while self._ready and len(self._active) < concurrency:
                 if not self._connect(self._ready.popleft()):
                     concurrency = max(1, len(self._active))
             now = time.monotonic()
-            if now >= deadline:
+            if len(self._results) == len(targets) or now >= deadline:
                 break
             for descriptor, _ in self._epoll.poll(self._pause(now, deadline)):
                 task = self._active.get(descriptor)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lvsalert import mon
 from lvsalert.commands import ftp_monitor, http_monitor
@@ -79,3 +84,56 @@ def run(name: str, *argv: str, **more: Any) -> subprocess.CompletedProcess[bytes
             process.kill()
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+class Names:
+    """Names that are known in this process alone, in place of the machine's (getaddrinfo(3)).
+
+    `hanging` are looked up until `close`.
+    """
+
+    def __init__(self, known: Mapping[str, Sequence[str]], hanging: Sequence[str] = ()) -> None:
+        """Keep what each name stands for."""
+        self._known = known
+        self._hanging = frozenset(hanging)
+        self._over = threading.Event()
+        self.asked: list[str] = []
+
+    def look_up(self, name: str, *_: Any) -> list[Any]:
+        """Stand in for socket.getaddrinfo."""
+        self.asked.append(name)
+        if name in self._hanging:
+            self._over.wait()
+        if name not in self._known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                socket.SOCK_STREAM,
+                socket.IPPROTO_TCP,
+                "",
+                (address, 0),
+            )
+            for address in self._known[name]
+        ]
+
+    def close(self) -> None:
+        """End the look-ups that hang."""
+        self._over.set()
+
+
+@contextmanager
+def knowing(known: Mapping[str, Sequence[str]], hanging: Sequence[str] = ()) -> Iterator[Names]:
+    """Let this process know names of its own, and nothing else."""
+    names = Names(known, hanging)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", names.look_up)
+        try:
+            yield names
+        finally:
+            names.close()
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
