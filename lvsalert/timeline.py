@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import html
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -145,7 +146,8 @@ def ticks(begin: float, end: float, room: float) -> list[float]:
     """Return round local times between ``begin`` and ``end``, ``room`` of them at most or so."""
     wanted = (end - begin) / max(1.0, room)
     steps = (*_STEPS, *(days * _DAY for days in _DAYS))
-    step = next((each for each in steps if each >= wanted), steps[-1] * 2)
+    most = math.ceil(wanted / steps[-1]) * steps[-1]
+    step = next((each for each in steps if each >= wanted), most)
     local = datetime.datetime.fromtimestamp(begin)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     first = 0 if step >= _DAY else int((local - midnight).total_seconds() // step)
