@@ -138,7 +138,7 @@ class _Hand:
     def resume(self, spot: _Spot) -> Member | None:
         """Clear the operator's cause; return that the real server is to come in, if it is."""
         spot.ledger.clear_cause(spot.name, spot.endpoint, OPERATOR)
-        left = spot.ledger.causes_of(spot.name, spot.endpoint)
+        left = spot.ledger.causes(spot.name).get(spot.endpoint, [])
         if spot.standing is not None and spot.standing.weight > 0:
             self.remarks.append(f"{spot} is in already")
         elif left:

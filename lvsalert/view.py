@@ -11,12 +11,12 @@ from enum import Enum
 from typing import Callable, NamedTuple, TypeVar
 
 from lvsalert.errors import LvsalertError, UsageError
-from lvsalert.history import Words, moves, service_name, weight_of
+from lvsalert.history import Selection, Words, moves, server_names, service_name, weight_of
 from lvsalert.ipvsadm import Ipvsadm
 from lvsalert.journal import Entry
 from lvsalert.ledger import Cause, Check, Ledger
 from lvsalert.ledger_file import LedgerError, ledger_error
-from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
+from lvsalert.model import join_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.policy import Known
 from lvsalert.table import Columns, Endpoint, Service, Table
@@ -94,28 +94,18 @@ class Story(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The real servers that are meant: those at any of the addresses, at the port if there is one.
-
-    ``service`` narrows them to one virtual service, with or without the protocol in its name.
-    """
+    """The real servers that a user means, and the text that meant them."""
 
     text: str
-    addresses: Sequence[str]
-    port: int | None
-    service: str | None
+    selection: Selection
 
     def takes(self, virtual: str, endpoint: Endpoint) -> bool:
         """Return whether this real server of this virtual service is meant."""
-        address, port = endpoint
-        return (
-            address in self.addresses
-            and self.port in (None, port)
-            and self.service in (None, virtual, virtual.partition(" ")[2])
-        )
+        return self.selection.takes(virtual, join_endpoint(*endpoint))
 
     def unknown(self) -> UsageError:
         """Return the error that nobody knows such a real server."""
-        of = "" if self.service is None else f" of {self.service}"
+        of = "" if self.selection.service is None else f" of {self.selection.service}"
         return UsageError(
             f"{self.text}: neither the table nor the ledger knows such a real server{of}"
         )
@@ -126,13 +116,8 @@ def wanted(server: str, service: str | None, lookup: Lookup) -> Wanted:
 
     UsageError for what is no real server or no virtual service, and for a name without an address.
     """
-    name, port = split_endpoint(server)
-    address = canonical_address(name)
-    addresses = lookup([name], 0)[name] if address is None else [address]
-    if not addresses:
-        raise UsageError(f"{name}: no address found")
-    number = None if port is None else 0 if port == "0" else parse_port(port)
-    return Wanted(server, addresses, number, None if service is None else service_name(service))
+    named = None if service is None else service_name(service)
+    return Wanted(server, Selection(service=named, servers=server_names(server, lookup)))
 
 
 def consult(state_dir: str, question: Callable[[Ledger], T]) -> tuple[T, LvsalertError | None]:

@@ -12,7 +12,7 @@ from lvsalert.ledger import OPERATOR, Cause, Check
 from lvsalert.mon import printable
 from lvsalert.view import ServiceView, Standing, State, Story, View
 
-CLEAR = "\033[H\033[2J\033[3J"
+CLEAR = "\033[H\033[2J"
 """What empties a terminal (console_codes(4))."""
 
 _HEADINGS = ("SERVICE", "SERVER", "STATE", "WEIGHT", "ACTIVE", "INACTIVE", "SINCE", "CAUSES")
@@ -209,6 +209,6 @@ def _cause_sentence(cause: Cause) -> str:
 
 
 def _check_sentence(source: str, check: Check) -> str:
-    verdict = "failed" if check.failed else "found it well"
+    verdict = "failed" if check.failed else "passed"
     times = "1 check" if check.in_a_row == 1 else f"{check.in_a_row} checks in a row"
-    return printable(f"{source} {verdict} in {times}, last at {moment(check.time)}.")
+    return printable(f"It {verdict} {times} of {source}, the last at {moment(check.time)}.")
