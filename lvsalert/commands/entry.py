@@ -35,30 +35,29 @@ class Outcome(NamedTuple):
 Command = Callable[[Sequence[str], Mapping[str, str], "Callable[[], str]"], Outcome]
 """Arguments, environment, and a function that reads standard input, to an outcome."""
 
-# Faults of the program itself keep their default; KILL and STOP cannot be caught, and CHLD, CONT,
-# URG, WINCH and the terminal's stops do not end a process. PIPE is ignored by Python already.
+# KILL and STOP cannot be caught, Python ignores PIPE already, and the others end no process. SEGV
+# and its like are caught as well: to mon, hanging in a fault is better than a false success.
 _NOT_CAUGHT = frozenset(
-    [
-        "SIGKILL",
-        "SIGSTOP",
-        "SIGCHLD",
-        "SIGCONT",
-        "SIGURG",
-        "SIGWINCH",
-        "SIGTSTP",
-        "SIGTTIN",
-        "SIGTTOU",
-        "SIGPIPE",
-        "SIGSEGV",
-        "SIGBUS",
-        "SIGFPE",
-        "SIGILL",
-        "SIGABRT",
-    ]
+    (
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGCHLD,
+        signal.SIGCONT,
+        signal.SIGURG,
+        signal.SIGWINCH,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGPIPE,
+    )
 )
 CANNOT_TELL = 3
 # How long after its deadline a run is ended by force.
 _GRACE_SECONDS = 2.0
+# How long a reader of the output may take no more of it.
+_STUCK_SECONDS = 10.0
+# So much goes into a pipe without waiting, once it has room for anything (pipe(7)).
+_PIPE_BUF = 4096
 
 
 def fping_monitor() -> NoReturn:
@@ -96,32 +95,39 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     threads, which may hang in a look-up.
     """
     stdout_open = _fill_standard_streams()
+    if is_monitor:
+        # mon reads it as one with standard output, where it would become the summary.
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 2)
+        os.close(null)
+    told: list[Outcome] = []
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
-        _emit(_apology(f"{name}: ended by {signal.Signals(signum).name}", is_monitor))
+        if not told:
+            _emit(_apology(f"{name}: ended by {_name_of(signum)}", is_monitor))
         os._exit(CANNOT_TELL)
 
-    for each in signal.Signals:
-        if each.name not in _NOT_CAUGHT:
-            signal.signal(each, end)
+    for each in signal.valid_signals() - _NOT_CAUGHT:
+        signal.signal(each, end)
     try:
         command: Command = import_module(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
     except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
+    told.append(outcome)
     written = _emit(outcome) and stdout_open
     os._exit(outcome.status if written else CANNOT_TELL)
 
 
 @contextlib.contextmanager
 def watchdog(seconds: float) -> Iterator[None]:
-    """End the process as ``run_process`` ends it on a signal, where a deadline is overrun.
+    """End the process as ``_run_process`` ends it on a signal, where a deadline is overrun.
 
     The sweep keeps its deadline by itself; this is for what cannot be interrupted otherwise, such
     as a regular expression that explodes. It does nothing in a process of another kind, where
-    SIGALRM has no handler of ours.
+    SIGALRM and its timer are somebody else's.
     """
-    if not callable(signal.getsignal(signal.SIGALRM)):
+    if getattr(signal.getsignal(signal.SIGALRM), "__module__", None) != __name__:
         yield
         return
     signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
@@ -152,13 +158,21 @@ def _apology(line: str, is_monitor: bool) -> Outcome:
     return Outcome(CANNOT_TELL, stderr=f"{line}\n")
 
 
+def _name_of(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # a real-time signal between the first and the last
+        return f"signal {signum}"
+
+
 def _where(error: BaseException) -> str:
     """Return an error and the place it came from in one line."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)
     at = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-    return " ".join(f"{type(error).__name__}: {error}{at}".split())
+    line = " ".join(f"{type(error).__name__}: {error}{at}".split())
+    return "".join(each if each.isprintable() else "?" for each in line)
 
 
 def _follow(outcome: Outcome) -> Outcome:
@@ -182,10 +196,17 @@ def _emit(outcome: Outcome) -> bool:
 
 
 def _write(descriptor: int, text: str) -> bool:
-    data = text.encode("utf-8", "surrogateescape")
+    """Write all of ``text``; return False where nobody takes it."""
+    import select
+
+    data = memoryview(text.encode("utf-8", "backslashreplace"))
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
     try:
         while data:
-            data = data[os.write(descriptor, data) :]
+            if not poll.poll(_STUCK_SECONDS * 1000):
+                return False
+            data = data[os.write(descriptor, data[:_PIPE_BUF]) :]
     except OSError:
         return False
     return True
