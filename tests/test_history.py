@@ -174,7 +174,7 @@ def test_name_stands_for_its_addresses() -> None:
     found = {"web1": ["192.0.2.1", "2001:db8::1"]}
     assert history.server_names("web1:80", lambda *_: found) == [ONE, SIX]
     assert history.server_names("web1", lambda *_: found) == ["192.0.2.1", "[2001:db8::1]"]
-    with pytest.raises(UsageError, match="^web2: no address found$"):
+    with pytest.raises(UsageError, match=r"^web2: no address found$"):
         history.server_names("web2", lambda *_: {"web2": []})
 
 
