@@ -51,11 +51,11 @@ class Ipvsadm:
         try:
             descriptor = _open_lock(path)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = _reason(error)
             raise IpvsadmError(f"{path}: the lock cannot be opened: {reason}") from None
         try:
             deadline = time.monotonic() + timeout
-            while not _try_lock(descriptor):
+            while not _try_lock(descriptor, path):
                 if time.monotonic() >= deadline:
                     raise LockTimeoutError(
                         f"{path}: another run has held the lock for {timeout:g} s"
@@ -159,12 +159,19 @@ def _open_lock(path: str) -> int:
             return descriptor
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, path: str) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        # As on a file system over the network.
+        raise IpvsadmError(f"{path}: cannot be locked: {_reason(error)}") from None
     return True
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _words_of(answer: _Answer) -> str:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lvsalert.commands import place
 from lvsalert.ledger import Ledger
 from tests.harness.alerts import Director
 
@@ -69,7 +70,7 @@ def expected_alone(event: str, retval: str | None, summary: str) -> dict[str, st
     return {TWO: ALL[TWO], THREE: ALL[THREE]}
 
 
-@pytest.mark.parametrize("flag", [None, "", "-u", "-T"])
+@pytest.mark.parametrize("flag", [None, "-u"])
 @pytest.mark.parametrize("retval", [None, "1", "3"])
 @pytest.mark.parametrize("summary", SUMMARIES.values(), ids=list(SUMMARIES))
 @pytest.mark.parametrize("event", EVENTS)
@@ -450,6 +451,31 @@ def test_name_means_the_address_that_stands(director: Director) -> None:
     director.names = {"web2": ["198.51.100.1", "192.0.2.2", "203.0.113.9"]}
     director.by_mon("failure", "web2", "-W", "5", hosts="web2")
     assert set(director.servers) == {ONE, THREE}
+
+
+@pytest.mark.parametrize("failed", ["web1", "192.0.2.1", "web1 192.0.2.1"])
+def test_server_under_two_names_is_out_when_either_fails(director: Director, failed: str) -> None:
+    """A mistake in the group does not make a dead server come and go."""
+    director.names = {"web1": ["192.0.2.1"]}
+    for hosts in ("web1 192.0.2.1 192.0.2.2", "192.0.2.1 192.0.2.2 web1"):
+        for _ in range(2):
+            director.by_mon("failure", failed, "-W", "5", hosts=hosts)
+            assert set(director.servers) == {TWO, THREE}
+        assert director.by_mon("failure", failed, "-W", "5", hosts=hosts).stdout == ""
+        director.by_mon("up", "", "-W", "5", hosts=hosts)
+        assert director.servers == ALL
+
+
+def test_look_up_that_hangs_holds_up_nobody(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that is silent costs a bounded time, and the others are done."""
+    monkeypatch.setattr(place, "_LOOKUP_SECONDS", 0.2)
+    director.names = {"web1": ["192.0.2.1"]}
+    with director.hanging("stuck"):
+        done = director.by_mon("failure", "stuck web1", "-W", "5", hosts="stuck web1 192.0.2.2")
+    assert (done.status, set(director.servers)) == (1, {TWO, THREE})
+    assert done.stderr == "lvs.alert: stuck: no address found, left as it is\n"
 
 
 def test_name_means_the_services_family(director: Director) -> None:

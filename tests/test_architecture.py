@@ -15,7 +15,7 @@ PACKAGE = Path(lvsalert.__file__).parent
 # Each module has its floor; a new one takes its place here, as low as what it imports lets it.
 HOUSE = {
     "words": "errors model",
-    "contracts": "config mon plugins policy table timeline wish",
+    "contracts": ("config config_directives config_servers mon plugins policy table timeline wish"),
     "outside": (
         "access descriptors ipvsadm journal ledger ledger_file moncmd naming probes resolve sweep "
         "witness workers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import functools
 import os
 import shutil
@@ -505,6 +507,20 @@ def test_lock_that_cannot_be_opened_is_named(tmp_path: Path, lay: object, reason
     assert caught.value.status == 1
     victim = path.with_name("victim")
     assert not victim.is_file() or victim.read_text() == "mine"
+
+
+def test_lock_that_cannot_be_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that knows no locks is an error, and no bug."""
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(IpvsadmError) as caught, held(tmp_path / "lock"):
+        pass
+    assert str(caught.value) == f"{tmp_path}/lock: cannot be locked: no locks available"
 
 
 def test_pipe_in_place_of_the_lock_does_not_hang(tmp_path: Path) -> None:

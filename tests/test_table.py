@@ -459,17 +459,16 @@ def addresses(family: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def real_servers(draw: st.DrawFn, virtual: VirtualService) -> RealServer:
-    """Draw a real server that the kernel would take as it is."""
+    """Draw a real server that the kernel would take as it is, a tunnel's in either family."""
     forwarding = draw(st.sampled_from(Forwarding))
+    family = draw(st.sampled_from([V4, V6])) if forwarding is TUN else virtual.family
     port = draw(st.sampled_from([80, 8080])) if forwarding is NAT else virtual.port
     upper = draw(st.sampled_from([0, 0, 10, 2147483647]))
     lower = draw(st.sampled_from([0, upper])) if upper else 0
     tunnels = [(), gue("csum"), ("--tun-type", "gre", "--tun-csum")]
     flags = draw(st.sampled_from(tunnels)) if forwarding is TUN else ()
     weight = draw(st.sampled_from([0, 1, 5, 65535]))
-    return RealServer(
-        draw(addresses(virtual.family)), port, forwarding, weight, upper, lower, flags
-    )
+    return RealServer(draw(addresses(family)), port, forwarding, weight, upper, lower, flags)
 
 
 @st.composite

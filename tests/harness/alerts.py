@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import syslog
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert import ipvsadm, standin, step
@@ -12,7 +14,7 @@ from lvsalert.commands import lvs_alert
 from tests.harness.table_file import TableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -43,6 +45,7 @@ class Director:
         self.state.mkdir()
         self.common_lock = folder / "common-lock"
         self.kernel = TableFile(folder / "table")
+        self._hanging: dict[str, threading.Event] = {}
         self.names: dict[str, list[str]] = {}
         self.commands: list[tuple[str, ...]] = []
         self.log: list[Logged] = []
@@ -102,6 +105,15 @@ class Director:
         """Run lvs.alert as a person would, on the web service."""
         return self.alert("-V", "10.0.0.3:80", *options)
 
+    @contextmanager
+    def hanging(self, name: str) -> Iterator[None]:
+        """Let the look-up of a name take until the end."""
+        self._hanging = {name: threading.Event()}
+        try:
+            yield
+        finally:
+            self._hanging[name].set()
+
     @property
     def servers(self) -> dict[str, str]:
         """What stands in the web service: each real server, with its method and weight."""
@@ -136,6 +148,8 @@ class Director:
     def _look_up(
         self, name: str, _port: object, family: int = 0, *_more: object
     ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        if name in self._hanging:
+            self._hanging[name].wait()
         found: list[tuple[int, int, int, str, tuple[str, int]]] = [
             (socket.AF_INET6 if ":" in address else socket.AF_INET, 1, 6, "", (address, 0))
             for address in self.names.get(name, ())
