@@ -1,78 +1,39 @@
-"""The stock Perl monitors and ours say the same of the same servers, but for a list of differences.
-
-Both are run as mon runs them: stderr on stdout, the first line is the summary. What counts is that
-line and the exit status, which is negative here for a signal; mon sees 0 then, a success.
-"""
+"""The stock Perl monitors and ours say the same of the same servers, but for a list."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import misbehaving
+from tests.harness.differences import (
+    DIFFERENCES,
+    FAILED,
+    HOST,
+    NO_ERROR,
+    PAGE,
+    Difference,
+    status,
+)
 from tests.harness.misbehaving import OK, Misbehaving, Talk, ftp, refusing, replies
 from tests.harness.mon import STOCK
+from tests.harness.monitors import FPING, FTP, HTTP, Verdict, both
 from tests.harness.nginx import Nginx, Site
-from tests.harness.places import CHECKOUT, free_port, is_root, join, split
+from tests.harness.places import free_port, is_root, join, split
 from tests.harness.vsftpd import Vsftpd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     not (STOCK / "mon.d" / "http.monitor").exists(), reason="mon is not installed"
 )
 
-HOST = "127.0.8.1"
-HTTP = "http.monitor"
-FTP = "ftp.monitor"
-FPING = "fping.monitor"
-NO_ERROR = (0, "")
-FAILED = (1, HOST)
-CANNOT_TELL = (3, "")
 TRIES = 100
 
-Verdict = tuple[int, str]
-
-
-def _verdict(argv: Sequence[str]) -> Verdict:
-    """Return the exit status and the summary of a monitor."""
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        check=False,
-    )
-    return done.returncode, done.stdout.decode(errors="replace").partition("\n")[0]
-
-
-def _perl(monitor: str, *arguments: str, within: Sequence[str] = ()) -> Verdict:
-    return _verdict([*within, "perl", str(STOCK / "mon.d" / monitor), *arguments])
-
-
-def _ours(monitor: str, *arguments: str, within: Sequence[str] = ()) -> Verdict:
-    return _verdict([*within, sys.executable, str(CHECKOUT / "mon.d" / monitor), *arguments])
-
-
-def _both(monitor: str, *arguments: str, within: Sequence[str] = ()) -> tuple[Verdict, Verdict]:
-    perl = _perl(monitor, *arguments, within=within)
-    return perl, _ours(monitor, *arguments, within=within)
-
-
-def _status(line: bytes) -> Talk:
-    return replies(line + b"\r\n\r\ntest page\n")
-
-
-PAGE = replies(OK + b"X-Ready: yes\r\n\r\nfirst line\ntest page\n")
 
 HTTP_SAME: dict[str, tuple[Talk, list[str]]] = {
     "says nothing": (misbehaving.silent, []),
@@ -90,11 +51,11 @@ HTTP_SAME: dict[str, tuple[Talk, list[str]]] = {
         [],
     ),
     **{
-        f"status {code}": (_status(b"HTTP/1.1 %d Reason" % code), [])
+        f"status {code}": (status(b"HTTP/1.1 %d Reason" % code), [])
         for code in (200, 201, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 500, 503)
     },
     **{
-        f"status line {line.decode()!r}": (_status(line), [])
+        f"status line {line.decode()!r}": (status(line), [])
         for line in (
             b"HTTP/1.0 200",
             b"HTTP/1.1  200 OK",
@@ -175,7 +136,7 @@ SAME = [
 def test_same_verdict(monitor: str, talk: Talk, options: list[str]) -> None:
     """The Perl monitor and ours agree about a server, good or misbehaving."""
     with Misbehaving(talk, HOST) as server:
-        perl, ours = _both(monitor, "-p", str(server.port), "-t", "1", *options, HOST)
+        perl, ours = both(monitor, "-p", str(server.port), "-t", "1", *options, HOST)
     assert perl in (NO_ERROR, FAILED)
     assert ours == perl
 
@@ -196,7 +157,7 @@ def test_same_verdict_about_hosts_that_refuse(monitor: str, hosts: list[str]) ->
     """The summary has each host once, as it was written, in the order of characters."""
     with refusing("0.0.0.0") as place:
         _, port = split(place)
-        perl, ours = _both(monitor, "-p", str(port), "-t", "1", *hosts)
+        perl, ours = both(monitor, "-p", str(port), "-t", "1", *hosts)
     assert perl == ((1, " ".join(sorted(set(hosts)))) if hosts else NO_ERROR)
     assert ours == perl
 
@@ -214,7 +175,7 @@ def test_same_verdict_about_a_mixed_group(folder: Path) -> None:
         Misbehaving(misbehaving.silent, "127.0.8.24", port=port),
     ):
         hosts = [*codes, "127.0.8.24", "127.0.8.25"]
-        perl, ours = _both(HTTP, "-p", str(port), "-t", "1", *hosts)
+        perl, ours = both(HTTP, "-p", str(port), "-t", "1", *hosts)
     assert perl == (1, "127.0.8.23 127.0.8.24 127.0.8.25")
     assert ours == perl
 
@@ -239,7 +200,7 @@ def test_same_request(folder: Path, options: list[str], expected: Verdict) -> No
     )
     port = free_port(HOST)
     with Nginx(folder / "nginx", Site([join(HOST, port)], body)):
-        perl, ours = _both(HTTP, "-p", str(port), "-t", "5", *options, HOST)
+        perl, ours = both(HTTP, "-p", str(port), "-t", "5", *options, HOST)
     assert perl == expected
     assert ours == perl
 
@@ -253,11 +214,11 @@ def test_same_verdict_about_real_ftp_servers(folder: Path) -> None:
         servers = [
             stack.enter_context(Vsftpd(folder / host, join(host, port), "ready")) for host in hosts
         ]
-        perl, ours = _both(FTP, "-p", str(port), *hosts)
+        perl, ours = both(FTP, "-p", str(port), *hosts)
         assert perl == NO_ERROR
         assert ours == perl
         servers[0].kill()
-        perl, ours = _both(FTP, "-p", str(port), *hosts)
+        perl, ours = both(FTP, "-p", str(port), *hosts)
     assert perl == (1, "127.0.8.30")
     assert ours == perl
 
@@ -299,212 +260,9 @@ OWN_NETWORK = ("unshare", "--net", "sh", "-ec", _NETWORK, "sh")
 )
 def test_same_pings(arguments: str, expected: Verdict) -> None:
     """Hosts that answer, answer late, and never answer, with each of the options."""
-    perl, ours = _both(FPING, "-r", "1", "-t", "300", *arguments.split(), within=OWN_NETWORK)
+    perl, ours = both(FPING, "-r", "1", "-t", "300", *arguments.split(), within=OWN_NETWORK)
     assert perl == expected
     assert ours == perl
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where ours differs on purpose: what each says of the server, or of the arguments alone.
-
-    `perl` is the exit status and how the summary begins, since it may be an error message.
-    """
-
-    name: str
-    monitor: str
-    perl: Verdict
-    ours: Verdict
-    talk: Talk = PAGE
-    options: tuple[str, ...] = ("-t", "1")
-    host: str = HOST
-
-
-DIFFERENCES = (
-    Difference(
-        "a match does not excuse a bad status",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        _status(b"HTTP/1.1 500 Internal Server Error"),
-        ("-m", "test page"),
-    ),
-    Difference(
-        "what is not HTTP/1 is no answer to a request of HTTP/1",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        _status(b"HTTP/2 200"),
-    ),
-    Difference(
-        "an answer cut short of its length is a failure",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        misbehaving.truncated,
-    ),
-    Difference(
-        "a head that does not end is a failure",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        replies(OK + b"X-Unfinished: yes\r\n"),
-    ),
-    Difference(
-        "broken chunks are a failure",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        misbehaving.chunked_badly,
-    ),
-    Difference(
-        "a page that does not end in time is a failure",
-        HTTP,
-        NO_ERROR,
-        FAILED,
-        misbehaving.replies_and_stays(OK + b"\r\ntest page\n"),
-    ),
-    Difference(
-        "a match is looked for in the content, not in its chunks",
-        HTTP,
-        FAILED,
-        NO_ERROR,
-        misbehaving.chunked,
-        ("-m", "test page"),
-    ),
-    Difference(
-        "a regular expression that is none is no verdict",
-        HTTP,
-        (255, "Unmatched ("),
-        CANNOT_TELL,
-        options=("-m", "("),
-    ),
-    Difference(
-        "QUIT has to be answered",
-        FTP,
-        NO_ERROR,
-        FAILED,
-        misbehaving.ftp_no_farewell,
-    ),
-    Difference(
-        "a farewell has to come to its end",
-        FTP,
-        NO_ERROR,
-        FAILED,
-        ftp(farewell=b"221-Bye\r\n"),
-    ),
-    Difference(
-        "what comes before the greeting is not passed over",
-        FTP,
-        NO_ERROR,
-        FAILED,
-        ftp(b"hello\r\n220 ready\r\n"),
-    ),
-    Difference(
-        "a server that is not ready yet (120) is not in service",
-        FTP,
-        NO_ERROR,
-        FAILED,
-        ftp(b"120 Ready in 10 minutes.\r\n220 ready\r\n"),
-    ),
-    Difference(
-        "nothing is awaited after the farewell",
-        FTP,
-        FAILED,
-        NO_ERROR,
-        ftp(farewell=b"221 bye\r\n500 what?\r\n"),
-    ),
-    Difference("IPv6", HTTP, (1, "::1"), NO_ERROR, host="::1"),
-    Difference("IPv6", FTP, (1, "::1"), NO_ERROR, ftp(), host="::1"),
-    Difference(
-        "an unknown option is no verdict",
-        HTTP,
-        (0, "Unknown option: x"),
-        CANNOT_TELL,
-        options=("-x",),
-    ),
-    Difference(
-        "an unknown option is no verdict",
-        FTP,
-        (0, "Unknown option: x"),
-        CANNOT_TELL,
-        ftp(),
-        ("-x",),
-    ),
-    Difference(
-        "an unknown option is no verdict",
-        FPING,
-        (0, "Unknown option: x"),
-        CANNOT_TELL,
-        options=("-x",),
-    ),
-    Difference(
-        "a port that is none is no verdict",
-        HTTP,
-        FAILED,
-        CANNOT_TELL,
-        options=("-p", "no-such-port"),
-    ),
-    Difference(
-        "a port that is none is no verdict",
-        FTP,
-        FAILED,
-        CANNOT_TELL,
-        options=("-p", "no-such-port"),
-    ),
-    Difference(
-        "a port out of range is no verdict",
-        HTTP,
-        (1, "Port number above 0xFFFF"),
-        CANNOT_TELL,
-        options=("-p", "70000"),
-    ),
-    Difference(
-        "a number that is none is no verdict",
-        FPING,
-        (1, "unidentified output from fping"),
-        CANNOT_TELL,
-        options=("-t", "soon"),
-    ),
-    Difference(
-        "an unknown name is a failed host",
-        FPING,
-        (2, "unidentified output from fping"),
-        (1, "no-such-name.invalid"),
-        options=(),
-        host="no-such-name.invalid",
-    ),
-    Difference(
-        "an unknown name is no reachable host",
-        FPING,
-        (0, "unidentified output from fping"),
-        (1, "no-such-name.invalid"),
-        options=("-a",),
-        host="no-such-name.invalid",
-    ),
-    Difference(
-        "with -a too, a host that is too slow has failed",
-        FPING,
-        (0, HOST),
-        FAILED,
-        options=("-a", "-s", "0.0001"),
-    ),
-    Difference(
-        "-s 0 means 0 ms",
-        FPING,
-        NO_ERROR,
-        FAILED,
-        options=("-s", "0"),
-    ),
-    Difference(
-        "a port is taken off a host that is pinged",
-        FPING,
-        (2, "unidentified output from fping"),
-        NO_ERROR,
-        options=(),
-        host="127.0.0.1:80",
-    ),
-)
 
 
 @pytest.mark.skipif(
@@ -519,7 +277,7 @@ def test_difference(difference: Difference) -> None:
     with Misbehaving(difference.talk, address) as server:
         port = () if difference.monitor == FPING else ("-p", str(server.port))
         arguments = (*port, *difference.options, difference.host)
-        (status, summary), ours = _both(difference.monitor, *arguments)
+        (status, summary), ours = both(difference.monitor, *arguments)
     assert status == difference.perl[0]
     assert summary.startswith(difference.perl[1])
     assert bool(summary) == bool(difference.perl[1])
@@ -535,7 +293,7 @@ def test_no_monitor_of_ours_dies_of_a_signal(talk: Talk) -> None:
     died = False
     with Misbehaving(talk, HOST) as server:
         for _ in range(TRIES):
-            perl, ours = _both(HTTP, "-p", str(server.port), HOST)
+            perl, ours = both(HTTP, "-p", str(server.port), HOST)
             assert ours == FAILED
             died = perl == (-13, "")
             if died:

@@ -7,12 +7,12 @@ import os
 import re
 import shutil
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import misbehaving
+from tests.harness.director import ADDRESSES, Director, director, on_loopback
 from tests.harness.misbehaving import Misbehaving
 from tests.harness.mon import Mon
 from tests.harness.nginx import Nginx, serving
@@ -32,68 +32,15 @@ pytestmark = pytest.mark.skipif(
     reason="needs root, mon, nginx and vsftpd",
 )
 
-ADDRESSES = tuple(f"127.0.7.{number}" for number in range(1, 6))
-
-
-@dataclass
-class Director:
-    """What a test of the whole needs: mon, the table, and where the real servers are."""
-
-    mon: Mon
-    table: StandIn
-    http_port: int
-    ftp_port: int = 21
-
-    @property
-    def web(self) -> str:
-        """The virtual service for HTTP; with direct routing its port is the real servers'."""
-        return join("10.0.0.3", self.http_port)
-
-    @property
-    def ftp(self) -> str:
-        """The virtual service for FTP."""
-        return join("10.0.0.3", self.ftp_port)
-
-    def place(self, number: int) -> str:
-        """Return where web server `number` (from 1) listens."""
-        return join(ADDRESSES[number - 1], self.http_port)
-
-    def places(self, *numbers: int) -> set[str]:
-        """Return where these web servers listen."""
-        return {self.place(number) for number in numbers}
-
-    def serve(self, *numbers: int) -> None:
-        """Wait until exactly these web servers are in the table."""
-        self.table.wait_for(self.web, self.places(*numbers), lambda: self.mon.story)
-
-
-def _on_loopback(configuration: str, installation: Installation) -> str:
-    """Return an example with the plugins' folder, addresses and intervals of the tests."""
-    changed = configuration.replace("/usr/local/lib/mon", str(installation.prefix))
-    changed = re.sub(r"192\.168\.0\.(\d)", r"127.0.7.\1", changed)
-    changed = re.sub(r"^randstart .*$", "", changed, flags=re.MULTILINE)
-    return changed.replace("interval 10s", "interval 1s")
-
-
-def _director(
-    folder: Path, table: StandIn, configuration: str, http_port: int, ftp_port: int = 21
-) -> Director:
-    changed = configuration.replace("10.0.0.3:80", join("10.0.0.3", http_port))
-    changed = changed.replace("10.0.0.3:21", join("10.0.0.3", ftp_port))
-    changed = changed.replace("http.monitor", f"http.monitor -p {http_port}")
-    changed = changed.replace("ftp.monitor", f"ftp.monitor -p {ftp_port}")
-    mon = Mon(folder / "mon", changed, table.environment)
-    return Director(mon, table, http_port, ftp_port)
-
 
 @pytest.fixture
 def group(folder: Path, standin: StandIn, installation: Installation) -> Director:
     """The group example with five real servers; mon is not started yet, the table is empty."""
     example = (CHECKOUT / "examples" / "mon-group.cf").read_text()
-    changed = _on_loopback(example, installation)
+    changed = on_loopback(example, installation)
     five = " ".join(ADDRESSES)
     changed = re.sub(r"^hostgroup www .*$", f"hostgroup www {five}", changed, flags=re.MULTILINE)
-    return _director(folder, standin, changed, free_port(ADDRESSES[0]))
+    return director(folder, standin, changed, free_port(ADDRESSES[0]))
 
 
 @pytest.fixture
@@ -118,6 +65,8 @@ def test_group_is_killed_and_recovers_in_parts(group: Director, web: dict[int, N
         group.serve(1, 3, 4, 5)
         web[2].start()
         group.serve(1, 2, 3, 4, 5)
+        group.mon.syslog.wait_for(r"calling alert mail\.alert for www/http .*,root\)")
+        group.mon.syslog.wait_for(r"calling upalert mail\.alert for www/http .*,root\)")
 
 
 def test_whole_group_dies_and_recovers(group: Director, web: dict[int, Nginx]) -> None:
@@ -264,8 +213,8 @@ def test_reset_ends_a_running_monitor_without_a_verdict(
 def pair(folder: Path, standin: StandIn, installation: Installation) -> Director:
     """The example with one watch a server; the table holds both servers, for HTTP and FTP."""
     example = (CHECKOUT / "examples" / "mon.cf").read_text()
-    changed = _on_loopback(example, installation)
-    made = _director(folder, standin, changed, free_port(ADDRESSES[0]), free_port(ADDRESSES[0]))
+    changed = on_loopback(example, installation)
+    made = director(folder, standin, changed, free_port(ADDRESSES[0]), free_port(ADDRESSES[0]))
     for virtual, port in ((made.web, made.http_port), (made.ftp, made.ftp_port)):
         standin.run("-A", "-t", virtual, "-s", "wlc")
         for address in ADDRESSES[:2]:
