@@ -141,6 +141,7 @@ def why_object(stories: Sequence[Story], lacking: LvsalertError | None) -> dict[
             {
                 "service": story.virtual,
                 **_standing_object(story.standing),
+                "held": story.known.held,
                 "quiesced_until": _iso(story.known.quiesced_until),
                 "slow_start_until": _iso(_slow_until(story)),
                 "checks": [
@@ -193,6 +194,8 @@ def _sentences(story: Story) -> list[str]:
         until = moment(story.known.quiesced_until)
         lines.append(f"  It is deleted at {until}, or with its last active connection.")
     lines += [f"  {_cause_sentence(cause)}" for cause in each.causes]
+    if story.known.held:
+        lines.append("  It stays in all the same: --min-in holds it.")
     if not each.causes:
         lines.append("  Nobody says that it should be out.")
     lines += [f"  {_check_sentence(*check)}" for check in story.checks.items()]
