@@ -451,6 +451,30 @@ def test_taking_out_what_is_not_there_changes_nothing() -> None:
         assert taken_out(before, ("192.0.2.9", 80), quiesce=quiesce) == before
 
 
+@pytest.mark.parametrize("quiesce", [False, True])
+def test_taking_out_leaves_the_others(quiesce: bool) -> None:
+    """One entry is deleted, or quiesced with all else that it has; the others stay."""
+    one = RealServer("192.0.2.1", 80, NAT, 5, upper=10, lower=5)
+    two = RealServer("192.0.2.2", 80)
+    virtual = tcp("10.0.0.3", 80)
+    left = taken_out(service(virtual, "rr", "", one, two), ("192.0.2.1", 80), quiesce=quiesce)
+    kept = (one._replace(weight=0), two) if quiesce else (two,)
+    assert left == service(virtual, "rr", "", *kept)
+
+
+def test_server_that_takes_over_comes_before_the_one_that_is_quiesced() -> None:
+    """Whatever order they stand in, somebody serves in between."""
+    virtual = tcp("10.0.0.3", 80)
+    old, new = RealServer("192.0.2.1", 80), RealServer("192.0.2.2", 80)
+    for order in ((old._replace(weight=0), new), (new, old._replace(weight=0))):
+        before, after = service(virtual, "rr", "", old), service(virtual, "rr", "", *order)
+        changes = plan({virtual: before}, {virtual: after})
+        assert [(change.words[0], change.after) for change in changes] == [
+            ("-a", new),
+            ("-e", old._replace(weight=0)),
+        ]
+
+
 def addresses(family: int) -> st.SearchStrategy[str]:
     """Return a few addresses, so that tables share some."""
     stem = "192.0.2." if family == V4 else "2001:db8::"
