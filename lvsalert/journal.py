@@ -74,12 +74,12 @@ class Journal:
     ) -> list[Entry]:
         """Return the journal from ``since`` (epoch) on, the oldest first.
 
-        ``real`` is an address, or an address with its port.
+        ``real`` is an address with its port, as in the journal.
         """
         return self._entries(
             "WHERE time >= ? AND ifnull(virtual = ?, 1) AND done = 1"
-            " AND ifnull(real = ? OR real LIKE ? || ':%', 1) ORDER BY id",
-            (since, virtual, real, real),
+            " AND ifnull(real = ?, 1) ORDER BY id",
+            (since, virtual, real),
         )
 
     def _entries(self, condition: str, values: Sequence[object]) -> list[Entry]:
