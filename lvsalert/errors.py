@@ -39,5 +39,9 @@ class IpvsadmError(NotDoneError):
     """ipvsadm is missing, hung, or answered with an error; the message carries its own words."""
 
 
+class NoKernelError(IpvsadmError):
+    """The kernel has no IPVS, so there is no table."""
+
+
 class ResolveError(NotDoneError):
     """A name has no address, or none of the family asked for, or none in time."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lvsalert.errors import IpvsadmError, LockTimeoutError
+from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError
 from lvsalert.table import Change, Columns, Table, parse, parse_connections, plan
 
 DEFAULT_PROGRAM = "ipvsadm"
@@ -24,6 +25,10 @@ FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
 # How often a lock that is held is tried again, in seconds.
 _LOCK_PAUSE = 0.02
+
+
+# What ipvsadm says where the kernel has no IPVS; without the privilege it says another thing.
+_NO_KERNEL = re.compile(r"Can't initialize ipvs: (?!Permission|Operation not permitted)")
 
 
 class _Answer(NamedTuple):
@@ -77,10 +82,32 @@ class Ipvsadm:
         """Return active and inactive connections of each entry. IpvsadmError where it cannot."""
         return parse_connections(self._told("-Ln"))
 
+    def synchronise(self, role: str, interface: str, sync_id: int) -> None:
+        """Have the kernel send its connections over ``interface`` (``master``), or only listen.
+
+        ``role`` is ``master`` or ``backup``. A director always listens, so that it knows the
+        other's connections when it takes over; one kernel plays both roles at once.
+        """
+        standing = self._told("-L", "--daemon")
+        if "backup" not in standing:
+            self._daemon("--start-daemon", "backup", interface, sync_id)
+        if role == "master" and "master" not in standing:
+            self._daemon("--start-daemon", "master", interface, sync_id)
+        if role == "backup" and "master" in standing:
+            self._daemon("--stop-daemon", "master", interface, sync_id)
+
+    def _daemon(self, verb: str, role: str, interface: str, sync_id: int) -> None:
+        starts = verb == "--start-daemon"
+        words = ("--mcast-interface", interface, "--syncid", str(sync_id)) if starts else ()
+        answer = self._run((verb, role, *words))
+        if answer.status:
+            raise IpvsadmError(f"{self.program} {verb} {role}: {_words_of(answer)}")
+
     def _told(self, *arguments: str) -> str:
         answer = self._run(arguments)
         if answer.status:
-            raise IpvsadmError(f"{self.program} cannot read the table: {_words_of(answer)}")
+            kind = NoKernelError if _NO_KERNEL.search(answer.stderr) else IpvsadmError
+            raise kind(f"{self.program} cannot read the table: {_words_of(answer)}")
         return answer.stdout
 
     def apply(self, changes: Sequence[Change], desired: Table) -> None:

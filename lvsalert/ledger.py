@@ -241,6 +241,10 @@ class Ledger:
             (run.virtual, run.source, run.real, run.time, json.dumps(run.options, sort_keys=True)),
         )
 
+    def forget_run(self, virtual: str, source: str) -> None:
+        """Forget that a source had anything to do with a service."""
+        self._db.execute("DELETE FROM runs WHERE virtual = ? AND source = ?", (virtual, source))
+
     def runs(self) -> list[Run]:
         """Return the last run of each source for each service."""
         rows = self._db.execute("SELECT virtual, source, real, time, options FROM runs")

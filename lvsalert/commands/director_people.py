@@ -11,7 +11,7 @@ from typing import Any, Callable
 import click
 
 from lvsalert import drain, view
-from lvsalert.commands import shown
+from lvsalert.commands import director_table, shown
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, command, number
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
@@ -51,12 +51,17 @@ def _door(given: Mapping[str, Any]) -> Ipvsadm:
 @_json
 @click.option("--watch", cls=EnvOption, is_flag=True, help="Go on, and show every change.")
 @table_options
+@click.argument("file", required=False, metavar="[FILE]")
 @click.pass_context
-def status_command(ctx: click.Context, /, **given: Any) -> Outcome:
+def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Outcome:
     """Show how every real server stands: state, weight, connections, since when, and why.
 
-    Out is a real server that causes keep out of the table, missing one that should be in it.
+    Out is a real server that causes keep out of the table, missing one that should be in it. With a
+    FILE (www.cf) it only says whether the file's virtual services are set up: running or stopped,
+    with status 0 or 3.
     """
+    if file is not None:
+        return director_table.running(file, given)
     environ = ctx.obj.environ
     door, state_dir = _door(given), given["state_dir"]
     if given["watch"]:

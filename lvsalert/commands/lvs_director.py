@@ -7,7 +7,7 @@ from typing import Callable
 
 import click
 
-from lvsalert.commands import director_journal, director_machine, director_people
+from lvsalert.commands import director_journal, director_machine, director_people, director_table
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, invoke
 
@@ -55,4 +55,8 @@ _lvs_director = _group(
     director_journal.history_command,
     director_journal.undo_command,
     director_journal.sync_command,
+    director_table.start_command,
+    director_table.reload_command,
+    director_table.stop_command,
+    director_table.mon_config_command,
 )

@@ -1,0 +1,177 @@
+"""lvs-director start, stop, reload and mon-config: the table from one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import click
+
+from lvsalert import director, mon_cf
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.options import EnvOption, command, whole
+from lvsalert.commands.place import lock_option, lookup, table_options, user_name
+from lvsalert.commands.probing import probe
+from lvsalert.commands.syslogging import log
+from lvsalert.errors import LvsalertError, NoKernelError
+from lvsalert.ipvsadm import Ipvsadm
+from lvsalert.mon import printable
+from lvsalert.step import Place, describe
+from lvsalert.www_cf import DEFAULT_FILE, find, load
+
+_NAME = "lvs-director"
+_JOURNAL_DAYS = 90.0
+
+_file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
+_unchecked = click.option(
+    "--unchecked", cls=EnvOption, is_flag=True, help="Let traffic to all real servers at once."
+)
+_sync = (
+    click.option(
+        "--sync-interface",
+        cls=EnvOption,
+        metavar="IF",
+        help="Synchronise connections with the other director over this interface.",
+    ),
+    click.option(
+        "--sync-id",
+        cls=EnvOption,
+        type=whole("a synchronisation id", 0, 255),
+        default=0,
+        show_default=True,
+        help="Only directors of the same id listen to each other.",
+    ),
+)
+
+
+def _sync_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_sync):
+        function = option(function)
+    return function
+
+
+@command("start")
+@_unchecked
+@_sync_options
+@table_options
+@lock_option
+@_file
+def start_command(file: str, **given: Any) -> Outcome:
+    """Set up the virtual services of FILE with the real servers that are alive.
+
+    FILE is ldirectord's (www.cf), found in /etc/ha.d, /etc/ha.d/conf or as given, with or without
+    .cf. Every real server is checked once before any traffic goes to it. What else is in the table
+    stays, and a table that is right already is left alone.
+    """
+    place, found = _place(given), load(file, lookup)
+    checks = None if given["unchecked"] else probe
+    done = director.start(place, found, _who(), checks)
+    remarks = [*found.config.warnings, *done.remarks]
+    if director.masquerades(found):
+        remarks += _forward_packets()
+    if given["sync_interface"] is not None:
+        place.door.synchronise("master", given["sync_interface"], given["sync_id"])
+    return _told(done, remarks)
+
+
+@command("reload")
+@_unchecked
+@table_options
+@lock_option
+@_file
+def reload_command(file: str, **given: Any) -> Outcome:
+    """Bring the table to FILE with the least change.
+
+    Real servers that are new are checked first. A file with a fault changes nothing, and what a
+    drain, a cause or a slow start has made of a weight stays.
+    """
+    place, found = _place(given), load(file, lookup)
+    checks = None if given["unchecked"] else probe
+    done = director.reload(place, found, _who(), checks)
+    return _told(done, [*found.config.warnings, *done.remarks])
+
+
+@command("stop")
+@_sync_options
+@table_options
+@lock_option
+@_file
+def stop_command(file: str, **given: Any) -> Outcome:
+    """Take the virtual services of FILE out of the table, and nothing else.
+
+    Where FILE is missing or has a fault, those that it had at the last start are taken out. A
+    kernel without IPVS has no table, so there is nothing to stop. With --sync-interface the
+    director goes on listening for the other's connections.
+    """
+    remarks: list[str] = []
+    path, virtuals = file, []
+    try:
+        path = find(file)
+        virtuals = [service.virtual for service in load(file, lookup).services]
+    except LvsalertError as error:
+        remarks.append(str(error))
+    place = _place(given)
+    try:
+        done = director.stop(place, path, virtuals, _who())
+        if given["sync_interface"] is not None:
+            place.door.synchronise("backup", given["sync_interface"], given["sync_id"])
+    except NoKernelError as error:
+        return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
+    return _told(done, remarks)
+
+
+@command("mon-config")
+@click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
+def mon_config_command(file: str) -> Outcome:
+    """Print the mon.cf for FILE: a watch for each virtual service, with redistribute."""
+    found = load(file, lookup)
+    warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in found.config.warnings)
+    return Outcome(0, mon_cf.text_of(found), warnings)
+
+
+def running(file: str, given: Mapping[str, Any]) -> Outcome:
+    """Return what ``status FILE`` says: running or stopped, with status 0 or 3 (LSB)."""
+    virtuals = [service.virtual for service in load(file, lookup).services]
+    try:
+        table = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"]).read()
+    except NoKernelError:
+        table = {}
+    if director.is_running(table, virtuals):
+        return Outcome(0, "running\n")
+    return Outcome(3, "stopped\n")
+
+
+def _place(given: Mapping[str, Any]) -> Place:
+    door = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
+    return Place(door, given["state_dir"], given["lock_timeout"], _JOURNAL_DAYS)
+
+
+def _who() -> str:
+    return f"director {user_name()}"
+
+
+def _told(done: director.Outcome, remarks: Sequence[str]) -> Outcome:
+    """Return what to print of a run, and tell syslog of it."""
+    lines = [describe(change, _who()) for change in done.changes]
+    log(_NAME, "notice", lines)
+    said = [printable(each) for each in remarks]
+    said += [f"not remembered: {printable(str(each))}" for each in done.troubles]
+    log(_NAME, "warning", said)
+    errors = "".join(f"{_NAME}: {each}\n" for each in said)
+    return Outcome(0, "".join(f"{line}\n" for line in lines), errors)
+
+
+def _forward_packets() -> list[str]:
+    """Have the kernel forward packets, as masquerading needs; return what went wrong."""
+    wrong = []
+    for path in ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"):
+        try:
+            with open(path, "r+", encoding="ascii") as switch:
+                if switch.read().strip() == "0":
+                    switch.seek(0)
+                    switch.write("1\n")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            wrong.append(f"{path}: {error.strerror}, so nothing is masqueraded")
+    return wrong

@@ -1,0 +1,87 @@
+"""The mon.cf for the director's file. No I/O: values in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lvsalert.errors import UsageError
+from lvsalert.model import Protocol
+from lvsalert.plugins import DEFAULT_PREFIX, PLUGINS
+from lvsalert.watches import Watch, watches_of
+from lvsalert.www_cf import DirectorFile, FileService
+
+_HEAD = """\
+# mon.cf, written by lvs-director mon-config from {path}.
+# Change that file and write this one again, rather than change this one.
+
+cfbasedir  = /etc/mon
+mondir     = {mondir}
+alertdir   = {alertdir}
+serverbind = 127.0.0.1
+trapbind   = 127.0.0.1
+maxprocs   = {processes}
+histlength = 100
+randstart  = 1s
+"""
+
+
+def text_of(file: DirectorFile) -> str:
+    """Return the mon.cf that watches every service of ``file``.
+
+    UsageError for a value that cannot stand in a mon.cf.
+    """
+    watches = [(service, watch) for service in file.services for watch in watches_of(service)]
+    folders = {
+        keyword: f"{DEFAULT_PREFIX}/{folder}:/usr/lib/mon/{folder}"
+        for keyword, folder in zip(PLUGINS, ("mon.d", "alert.d"))
+    }
+    head = _HEAD.format(path=file.path, processes=max(20, 2 * len(watches)), **folders)
+    groups = "".join(f"\nhostgroup {watch.group} {' '.join(watch.hosts)}\n" for _, watch in watches)
+    return (
+        head
+        + groups
+        + "".join(
+            "\n" + "".join(f"{line}\n" for line in _watch(file, service, watch))
+            for service, watch in watches
+        )
+    )
+
+
+def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[str]:
+    yield f"watch {watch.group}"
+    yield f"    service {watch.service}"
+    yield f"        interval {watch.interval}s"
+    yield f"        monitor {' '.join(watch.monitor)}"
+    for name, value in {**watch.variables, **_alert_variables(file, service)}.items():
+        yield f"        {name}={_line(name, value)}"
+    yield "        redistribute lvs.alert"
+    email = service.configured.email
+    if email.addresses:
+        yield "        period wd {Sun-Sat}"
+        if email.every:
+            yield f"            alertevery {email.every}s"
+        else:
+            yield "            numalerts 1"
+        for address in email.addresses:
+            yield f"            alert mail.alert {address}"
+            yield f"            upalert mail.alert {address}"
+
+
+def _alert_variables(file: DirectorFile, service: FileService) -> dict[str, str]:
+    virtual = service.virtual
+    is_mark = virtual.protocol is Protocol.FWMARK
+    variables = {
+        "LVSALERT_CONFIG": file.path,
+        "LVSALERT_PROTOCOL": "fwm" if is_mark else virtual.protocol.name.lower(),
+        "LVSALERT_VIRTUAL_SERVICE": virtual.words()[1],
+    }
+    if "-6" in virtual.words():
+        variables["LVSALERT_IPV6_FWMARK"] = "1"
+    return variables
+
+
+def _line(name: str, value: str) -> str:
+    """Return a value as it stands behind ``NAME=``; mon takes the rest of the line as it is."""
+    if not value.isprintable() or value != value.strip() or value.endswith("\\"):
+        raise UsageError(f"{name}: {value!r} cannot stand in a mon.cf")
+    return value

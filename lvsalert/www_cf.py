@@ -1,0 +1,175 @@
+"""The director's file: found as ldirectord finds it, read, and its names looked up."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from lvsalert.config import Config, ConfiguredServer, ConfiguredService, address_range, parse
+from lvsalert.errors import NotDoneError, ResolveError, UsageError
+from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService, canonical_address
+from lvsalert.naming import Lookup
+from lvsalert.table import Endpoint, Service
+
+FOLDERS = ("/etc/ha.d", "/etc/ha.d/conf")
+DEFAULT_FILE = "ldirectord.cf"
+
+
+class Server(NamedTuple):
+    """A real server of the file: its entry when it is in, and its line in the file."""
+
+    real: RealServer
+    configured: ConfiguredServer
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Return its address and port."""
+        return self.real.address, self.real.port
+
+
+class FileService(NamedTuple):
+    """A virtual service of the file, its names looked up."""
+
+    virtual: VirtualService
+    configured: ConfiguredService
+    servers: tuple[Server, ...]
+    fallback: RealServer | None
+
+    @property
+    def empty(self) -> Service:
+        """Return the service as it is created, without a real server."""
+        return Service(self.virtual, self.configured.scheduler, self.configured.flags, {})
+
+
+class DirectorFile(NamedTuple):
+    """A whole file: where it was found, what it says, and its services."""
+
+    path: str
+    config: Config
+    services: tuple[FileService, ...]
+
+
+def find(name: str) -> str:
+    """Return the path of the file called ``name``, with or without ``.cf``.
+
+    It is looked for in heartbeat's folders and then as it was given (ldirectord(8)). NotDoneError
+    where there is none.
+    """
+    tried = []
+    for folder in (*FOLDERS, ""):
+        for suffix in ("", ".cf"):
+            path = os.path.join(folder, name + suffix)
+            if os.path.isfile(path):
+                return path
+            tried.append(path)
+    raise NotDoneError(f"{name}: no such file: tried {', '.join(dict.fromkeys(tried))}")
+
+
+def load(name: str, lookup: Lookup) -> DirectorFile:
+    """Find, read and resolve a file.
+
+    NotDoneError where it cannot be read, UsageError (``file:line: what``) where it cannot be taken,
+    ResolveError for a name without an address.
+    """
+    path = find(name)
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except OSError as error:
+        raise NotDoneError(f"{path}: {error.strerror}") from None
+    config = parse(text, path)
+    found = _look_up(config, lookup)
+    return DirectorFile(
+        path, config, tuple(_resolved(each, found, path) for each in config.services)
+    )
+
+
+_Found = dict[tuple[str, int], str]
+
+
+def _look_up(config: Config, lookup: Lookup) -> _Found:
+    """Return one address for each name and family in the file, all names looked up at once."""
+    names: dict[int, set[str]] = {socket.AF_INET: set(), socket.AF_INET6: set()}
+    for service in config.services:
+        for name in _names(service):
+            if name and canonical_address(name) is None:
+                names[service.family].add(name)
+    found: _Found = {}
+    for family, wanted in names.items():
+        for name, addresses in (lookup(sorted(wanted), family) if wanted else {}).items():
+            if addresses:
+                found[name, family] = min(addresses)
+    return found
+
+
+def _names(service: ConfiguredService) -> Iterator[str]:
+    yield service.address
+    for server in (*service.real_servers, *([service.fallback] if service.fallback else ())):
+        yield server.address
+        yield server.last
+
+
+def _resolved(service: ConfiguredService, found: _Found, path: str) -> FileService:
+    def address_of(name: str, line: int) -> str:
+        address = canonical_address(name) or found.get((name, service.family))
+        if address is None:
+            raise ResolveError(f"{path}:{line}: {name}: no address found")
+        return address
+
+    is_mark = service.protocol is Protocol.FWMARK
+    address = "" if is_mark else address_of(service.address, service.line)
+    virtual = VirtualService(
+        service.protocol, address, service.port, service.fwmark, service.family
+    )
+    servers: list[Server] = []
+    for each in service.real_servers:
+        first = address_of(each.address, each.line)
+        addresses = address_range(first, address_of(each.last, each.line)) if each.last else [first]
+        servers += [Server(_entry(virtual, each, one), each) for one in addresses]
+    fallback = service.fallback
+    sorry = None
+    if fallback is not None:
+        sorry = _entry(virtual, fallback, address_of(fallback.address, fallback.line))
+    return FileService(virtual, service, tuple(servers), sorry)
+
+
+def _entry(virtual: VirtualService, server: ConfiguredServer, address: str) -> RealServer:
+    """Return the entry of a server; only masquerading maps ports."""
+    maps = server.forwarding is Forwarding.MASQUERADING
+    port = server.port if maps and server.port else virtual.port
+    return RealServer(address, port, server.forwarding, server.weight, server.upper, server.lower)
+
+
+def service_of(file: DirectorFile, virtual: VirtualService) -> FileService:
+    """Return the file's service that ``virtual`` names. UsageError where it has none."""
+    for service in file.services:
+        if service.virtual == virtual:
+            return service
+    raise UsageError(f"{file.path}: has no virtual service {virtual}")
+
+
+def source_of(service: FileService) -> tuple[str, str]:
+    """Return mon's hostgroup and service for a virtual service of the file.
+
+    The director's own check at its start speaks under the same name, so that mon's first check
+    takes its word back.
+    """
+    virtual = service.virtual
+    if virtual.protocol is Protocol.FWMARK:
+        group = f"fwm-{virtual.fwmark}{'-6' if virtual.family == socket.AF_INET6 else ''}"
+    else:
+        address = virtual.address.replace(":", ".")
+        group = f"{virtual.protocol.name.lower()}-{address}-{virtual.port}"
+    check = service.configured.check
+    return group, check.service if check.type in ("negotiate", "combined") else check.type
+
+
+def servers_at(servers: Sequence[Server], address: str, port: str | None) -> list[Server]:
+    """Return the real servers at an address, with ``port`` only the one that has it."""
+    return [
+        each
+        for each in servers
+        if each.real.address == address and (port is None or str(each.real.port) == port)
+    ]
