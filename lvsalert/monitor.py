@@ -59,6 +59,8 @@ def targets_of(hosts: Sequence[str], port: int) -> list[Target]:
     for host in dict.fromkeys(hosts):
         if not host or not host.isprintable() or " " in host:
             raise UsageError(f"{host!r} is not a host: it is empty or holds a blank or worse")
+        if host.startswith("-"):
+            raise UsageError(f"{host!r} is not a host: options come before the hosts")
         name, own_port = split_endpoint(host)
         targets.append(Target(host, name, port if own_port is None else parse_port(own_port)))
     return targets

@@ -81,9 +81,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     "--status",
     cls=EnvOption,
     type=Parsed("list", http.parse_status),
-    default=http.DEFAULT_STATUS,
-    show_default=True,
-    help="Statuses that are good.",
+    help="Statuses that are good.  [default: 200,301,302,401; with --user 401 is not]",
 )
 @click.option(
     "--method",
@@ -136,13 +134,16 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
 
 
 def _check(given: Mapping[str, Any]) -> http.Check:
-    slow = given["slow"]
+    slow, status = given["slow"], given["status"]
+    if status is None:
+        # Whoever logs in wants to know when that is refused.
+        status = http.DEFAULT_STATUS - ({401} if given["user"] is not None else set())
     return http.Check(
         path=given["url"],
         method=given["method"],
         agent=given["agent"],
         host_header=given["host_header"],
-        status=given["status"],
+        status=status,
         match=given["match"],
         slow=None if slow is None else slow / 1000,
         max_bytes=given["max_bytes"],
@@ -157,6 +158,8 @@ def _access(given: Mapping[str, Any], environ: Mapping[str, str]) -> Access | No
                 raise UsageError(f"--{option} goes with --tls or --follow")
         if given["user"] is None:
             return None
+    if ":" in (given["user"] or ""):
+        raise UsageError(f"--user: {given['user']!r} has a colon, which ends a name (RFC 7617)")
     from lvsalert.probes.https import Access, trust
 
     return Access(

@@ -100,15 +100,19 @@ def password_of(user: str | None, password_file: str | None, environ: Mapping[st
     if user is None:
         return ""
     if password_file is None:
-        try:
-            return environ["LVSALERT_PASSWORD"]
-        except KeyError:
-            raise UsageError(
-                "--user needs a password: --password-file FILE or LVSALERT_PASSWORD"
-            ) from None
+        where, password = "LVSALERT_PASSWORD", environ.get("LVSALERT_PASSWORD")
+        if password is None:
+            raise UsageError("--user needs a password: --password-file FILE or LVSALERT_PASSWORD")
+    else:
+        where, password = "--password-file", _first_line(password_file)
+    if any(each in password for each in "\r\n\0"):
+        raise UsageError(f"{where}: the password holds the end of a line")
+    return password
+
+
+def _first_line(path: str) -> str:
     try:
-        with open(password_file, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.readline().rstrip("\n")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"--password-file: {password_file!r}: {reason}") from None
+    except OSError as error:
+        raise UsageError(f"--password-file: {path!r}: {error.strerror}") from None

@@ -13,7 +13,7 @@ from lvsalert.probes.http_answer import Malformed, Reader
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 
 # The statuses that mon's own http.monitor takes.
-DEFAULT_STATUS = "200,301,302,401"
+DEFAULT_STATUS = frozenset((200, 301, 302, 401))
 DEFAULT_AGENT = "mon.d/http.monitor"
 DEFAULT_MAX_BYTES = 1 << 20
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
@@ -31,7 +31,7 @@ class Check(NamedTuple):
     method: str = "GET"
     agent: str = DEFAULT_AGENT
     host_header: str | None = None
-    status: frozenset[int] = frozenset((200, 301, 302, 401))
+    status: frozenset[int] = DEFAULT_STATUS
     match: re.Pattern[bytes] | None = None
     slow: float | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
@@ -94,7 +94,8 @@ def host_header(check: Check, target: Target, default_port: int) -> str:
     """Return the Host field: ``--host-header``, or the host with its port where that is unusual."""
     if check.host_header is not None:
         return check.host_header
-    name = f"[{target.name}]" if ":" in target.name else target.name
+    # The zone of fe80::1%eth0 means something on this side alone (RFC 6874).
+    name = f"[{target.name.partition('%')[0]}]" if ":" in target.name else target.name
     return name if target.port == default_port else f"{name}:{target.port}"
 
 

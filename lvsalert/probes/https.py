@@ -6,6 +6,7 @@ What the plain probe cannot do goes this way; the verdict is made by the same fu
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import http.client
 import io
@@ -30,6 +31,8 @@ from lvsalert.sweep import Verdict
 _PIECE = 65536
 _MAX_REDIRECTS = 10
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+# How a reset shows, by where in a conversation it comes.
+_RESET = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN))
 
 
 class Access(NamedTuple):
@@ -84,7 +87,7 @@ def fetch(check: Check, access: Access, reach: Reach) -> Judge:
                     raise
                 return _failure(f"{where}{error}")
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                return _failure(f"{where}{_reason(error)}")
+                return _failure(f"{where}{_reason(error, reach)}")
             where = f"redirected to {url[:200]}: "
     return _failure(f"{where}more than {_MAX_REDIRECTS} redirects")
 
@@ -135,7 +138,7 @@ class _Session(requests.Session):
             stream=True,
             verify=self._access.trust.verify_mode != ssl.CERT_NONE,
         ) as response:
-            body, broken = _body_of(response, check.max_bytes)
+            body, broken = _body_of(response, check.max_bytes, self._reach)
             location = response.headers.get("location")
             return _Answer(
                 response.status_code,
@@ -221,7 +224,7 @@ def _pools(reach: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _body_of(response: requests.Response, most: int) -> tuple[bytes, str]:
+def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[bytes, str]:
     """Return up to ``most`` bytes of the body as it came, and why it broke off, if it did."""
     body = bytearray()
     try:
@@ -230,7 +233,7 @@ def _body_of(response: requests.Response, most: int) -> tuple[bytes, str]:
         ):
             body += piece
     except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-        return bytes(body), f"{_reason(error)}, the body broke off"
+        return bytes(body), f"{_reason(error, reach)}, the body broke off"
     return bytes(body), ""
 
 
@@ -242,9 +245,11 @@ def _head_of(response: requests.Response) -> bytes:
     return "\r\n".join(lines).encode("latin-1", "backslashreplace")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, reach: Reach) -> str:
     """Return what went wrong between here and the server, without a library's layers around it."""
     causes = _causes(error)
+    if any(isinstance(each, (TimeoutError, socket.timeout)) for each in causes):
+        return reach.late
     for kind, reason in _REASONS:
         if any(isinstance(each, kind) for each in causes):
             return reason
@@ -255,6 +260,8 @@ def _reason(error: BaseException) -> str:
 def _words(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
+    if isinstance(error, OSError) and error.errno in _RESET:
+        return "connection reset"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

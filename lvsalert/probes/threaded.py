@@ -54,6 +54,8 @@ class Reach(NamedTuple):
                 sock.close()
             if isinstance(error, socket.timeout):
                 raise NotConnected(f"{self.late}, no connection") from None
+            if isinstance(error, ConnectionResetError):
+                raise NotConnected("connection reset") from None
             raise NotConnected(error.strerror or os.strerror(error.errno or 0)) from None
         return sock
 

@@ -1,0 +1,380 @@
+"""TLS, redirects and authentication: what goes through requests, against real servers."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import misbehaving
+from tests.harness.misbehaving import OK, Client, Misbehaving, Talk, replies
+from tests.harness.nginx import PAGE, Nginx, Site
+from tests.harness.places import free_port, join
+from tests.monitors import PASSWORD, complaint, failed, http, knowing, reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.harness.certificates import Authority, Certificate
+
+ADDRESSES = {"127.0.1.1": "IPv4", "::1": "IPv6"}
+GOOD_PAGE = OK + b"Content-Length: 10\r\n\r\ntest page\n"
+
+
+@pytest.fixture(params=ADDRESSES, ids=ADDRESSES.get)
+def place(request: pytest.FixtureRequest) -> str:
+    """A free place, on each family."""
+    return join(request.param, free_port(request.param))
+
+
+@pytest.fixture(scope="module")
+def cacert(authority: Authority) -> tuple[str, str]:
+    """The options that make a run trust the tests' own authority."""
+    return ("--cacert", str(authority.cacert))
+
+
+def _address(place: str) -> str:
+    return place.rpartition(":")[0].strip("[]")
+
+
+def _certificate(authority: Authority, kind: str, address: str) -> Certificate:
+    if kind == "good":
+        return authority.valid(address)
+    if kind == "expired":
+        return authority.expired(address)
+    if kind == "wrong name":
+        return authority.valid("www.example.com", "127.0.9.9")
+    return authority.self_signed()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("expired", "TLS: certificate has expired"),
+        ("wrong name", "TLS: IP address mismatch, certificate is not valid for"),
+        ("self-signed", "TLS: self-signed certificate"),
+        ("good", ""),
+    ],
+)
+def test_certificate_is_verified(
+    folder: Path, authority: Authority, place: str, kind: str, reason: str
+) -> None:
+    """Each bad certificate fails its host for its own reason, unless any is trusted."""
+    certificate = _certificate(authority, kind, _address(place))
+    cacert = ("--cacert", str(authority.cacert))
+    with Nginx(folder / "nginx", Site([place], certificate=certificate)):
+        found = reasons(http("--tls", *cacert, place))
+        assert found.get(place, "").startswith(reason)
+        assert bool(found) == bool(reason)
+        assert failed(http("--tls", "--insecure", place)) == []
+
+
+def test_authority_of_the_tests_is_not_trusted_without_being_named(
+    folder: Path, authority: Authority
+) -> None:
+    """By default the system's authorities are trusted, and no other."""
+    place = join("127.0.1.1", free_port())
+    with Nginx(folder / "nginx", Site([place], certificate=authority.valid("127.0.1.1"))):
+        assert reasons(http("--tls", place)) == {
+            place: "TLS: unable to get local issuer certificate"
+        }
+
+
+def test_host_header_is_sent_and_verified(
+    folder: Path, authority: Authority, cacert: tuple[str, str], place: str
+) -> None:
+    """The name of --host-header picks the certificate and the page, and is what is verified."""
+    sites = [
+        Site([place], f"server_name {name}; {PAGE.replace('test', name)}", authority.valid(name))
+        for name in ("first.example.com", "second.example.com")
+    ]
+    with Nginx(folder / "nginx", *sites):
+        for name in ("first.example.com", "second.example.com"):
+            match = ("-m", f"{name} page")
+            assert failed(http("--tls", *cacert, "--host-header", name, *match, place)) == []
+        third = reasons(http("--tls", *cacert, "--host-header", "third.example.com", place))
+    assert third == {
+        place: "TLS: Hostname mismatch, certificate is not valid for 'third.example.com'."
+    }
+
+
+def test_host_header_with_a_port_is_verified_without_it(
+    authority: Authority, cacert: tuple[str, str]
+) -> None:
+    """A port in --host-header goes into the Host field, not into the name that is verified."""
+    certificate = authority.valid("www.example.com")
+    with Misbehaving(replies(GOOD_PAGE), certificate=certificate) as server:
+        options = ("--tls", *cacert, "--host-header", "www.example.com:8443")
+        assert failed(http(*options, server.place)) == []
+    assert b"\r\nHost: www.example.com:8443\r\n" in bytes(server.heard)
+
+
+@pytest.mark.parametrize(
+    ("talk", "reason"),
+    [
+        (misbehaving.silent, "timed out after 1 s"),
+        (misbehaving.closes_after_request, "closed without a word"),
+        (misbehaving.one_byte_a_second, "timed out after 1 s"),
+        (misbehaving.truncated, "closed too early, the body broke off"),
+        (misbehaving.chunked, ""),
+        (misbehaving.invalid_utf8, ""),
+        (misbehaving.ssh_banner, "the answer is not HTTP"),
+    ],
+)
+def test_misbehaving_server_under_tls_gets_its_reason(
+    authority: Authority, cacert: tuple[str, str], talk: Talk, reason: str
+) -> None:
+    """A valid certificate makes no answer good."""
+    with Misbehaving(talk, certificate=authority.valid("127.0.0.1")) as server:
+        found = reasons(http("-t", "1", "--tls", *cacert, server.place))
+    assert found == ({server.place: reason} if reason else {})
+
+
+@pytest.mark.parametrize(
+    ("talk", "reason"),
+    [
+        (misbehaving.silent, "timed out after 1 s"),
+        (misbehaving.closes, ("TLS: ", "connection reset")),
+        (misbehaving.resets, "connection reset"),
+        (misbehaving.says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: "),
+        (misbehaving.dribbles(b"\x16\x03\x03\x00\x7a" + bytes(100)), "timed out after 1 s"),
+    ],
+)
+# A reset before the handshake leaves Python's own half-made TLS socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_server_that_does_not_speak_tls_gets_its_reason(
+    talk: Talk, reason: str | tuple[str, ...]
+) -> None:
+    """What comes in place of a handshake is a failure, in time."""
+    with Misbehaving(talk) as server:
+        found = reasons(http("-t", "1", "--tls", server.place))
+    assert found[server.place].startswith(reason)
+
+
+def test_tls_server_is_no_plain_server(folder: Path, authority: Authority) -> None:
+    """nginx answers plain HTTP on a TLS port with 400."""
+    place = join("127.0.1.1", free_port())
+    with Nginx(folder / "nginx", Site([place], certificate=authority.valid("127.0.1.1"))):
+        assert reasons(http(place)) == {place: "status 400 is not accepted"}
+
+
+def _redirects(to: str, then: bytes = GOOD_PAGE, status: bytes = b"302 Found") -> Talk:
+    """Answer / with a redirect `to`, and everything else with `then`."""
+
+    async def talk(client: Client) -> None:
+        line = await client.line()
+        await client.request()
+        if line.startswith(b"GET / "):
+            location = to.encode("latin-1")
+            await client.send(b"HTTP/1.1 %b\r\nLocation: %b\r\n\r\n" % (status, location))
+        else:
+            await client.send(then)
+
+    return talk
+
+
+@pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"303 See", b"307 T", b"308 P"])
+@pytest.mark.parametrize("to", ["/page", "page", "http://www.example.com/page"])
+def test_redirect_comes_back_to_the_same_real_server(to: str, status: bytes) -> None:
+    """Each real server is asked for the page that it redirected to, whatever its name."""
+    with (
+        Misbehaving(_redirects(to, status=status)) as one,
+        Misbehaving(_redirects(to, b"HTTP/1.1 503 Oops\r\n\r\n", status), "::1") as two,
+        knowing({}) as names,
+    ):
+        options = ("--follow", "--host-header", "www.example.com")
+        found = reasons(http(*options, one.place, two.place))
+    assert names.asked == []
+    assert found == {
+        two.place: "redirected to http://www.example.com/page: status 503 is not accepted"
+    }
+    for server in (one, two):
+        assert server.connections == 2
+        assert bytes(server.heard).count(b"\r\nHost: www.example.com\r\n") == 2
+        assert b"GET /page HTTP/1.1\r\n" in bytes(server.heard)
+
+
+def test_redirect_of_nginx_is_followed(folder: Path, place: str) -> None:
+    """nginx names itself in a redirect by the Host field, port and all."""
+    body = 'location = / { return 301 /there; } location /there { return 200 "test page\\n"; }'
+    with Nginx(folder / "nginx", Site([place], body)):
+        assert failed(http("--follow", "-m", "test page", place)) == []
+        assert reasons(http("--status", "200", place)) == {place: "status 301 is not accepted"}
+
+
+def test_redirect_to_tls_stays_at_the_address(
+    authority: Authority, cacert: tuple[str, str]
+) -> None:
+    """A redirect to https, on another port, is asked of the same address and verified by name."""
+    certificate = authority.valid("www.example.com")
+    with (
+        Misbehaving(replies(GOOD_PAGE), certificate=certificate) as secure,
+        Misbehaving(_redirects(f"https://www.example.com:{secure.port}/page")) as plain,
+        Misbehaving(_redirects(f"https://w3.example.com:{secure.port}/page")) as other,
+        knowing({}) as names,
+    ):
+        found = reasons(http("--follow", *cacert, plain.place, other.place))
+    assert names.asked == []
+    url = f"https://w3.example.com:{secure.port}/page"
+    fault = "TLS: Hostname mismatch, certificate is not valid for 'w3.example.com'."
+    assert found == {other.place: f"redirected to {url}: {fault}"}
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"),
+    [
+        ("/", "redirected to http://127.0.0.1:{port}/: more than 10 redirects"),
+        ("ftp://www.example.com/", "redirected to ftp://www.example.com/: No connection adapters"),
+        ("http://[", ""),
+        (
+            "http://www.example.com:1/",
+            "redirected to http://www.example.com:1/: Connection refused",
+        ),
+        ("http://www.example.com:99999/", "redirected to http://www.example.com:99999/: "),
+        ("mailto:me", "redirected to mailto:me: No connection adapters"),
+        ("//", ""),
+        ("http://\xff\xfe/", "redirected to http://\xff\xfe/: "),
+    ],
+)
+def test_redirect_to_nowhere_is_a_failure(to: str, reason: str) -> None:
+    """A redirect that leads to no page fails its host, and says where it led."""
+    with Misbehaving(_redirects(to)) as server:
+        found = reasons(http("--follow", server.place))
+    assert found[server.place].startswith(reason.format(port=server.port))
+
+
+def test_redirect_without_a_place_is_judged_itself() -> None:
+    """A 302 without Location is a status like any other."""
+    with Misbehaving(replies(b"HTTP/1.1 302 Found\r\n\r\n")) as server:
+        assert failed(http("--follow", server.place)) == []
+        found = reasons(http("--follow", "--status", "200", server.place))
+    assert found == {server.place: "status 302 is not accepted"}
+
+
+def test_redirect_with_an_endless_body_is_followed() -> None:
+    """A redirect's own body is not awaited beyond --max-bytes."""
+
+    async def talk(client: Client) -> None:
+        line = await client.line()
+        await client.request()
+        if line.startswith(b"GET / "):
+            await client.send(b"HTTP/1.1 302 Found\r\nLocation: /page\r\n\r\n")
+            while True:
+                await client.send(b"moved " * 10000)
+        await client.send(GOOD_PAGE)
+
+    with Misbehaving(talk) as server:
+        assert failed(http("--follow", "--status", "200", server.place)) == []
+
+
+@pytest.fixture
+def guarded(folder: Path) -> Iterator[str]:
+    """An nginx that lets one user in, with a password."""
+    place = join("127.0.1.1", free_port())
+    (folder / "htpasswd").write_text("webmaster:{PLAIN}open sesame\n")
+    guard = f'auth_basic "staff"; auth_basic_user_file {folder}/htpasswd; root {folder}/www;'
+    (folder / "www").mkdir()
+    (folder / "www" / "index.html").write_text("test page\n")
+    with Nginx(folder / "nginx", Site([place], guard)):
+        yield place
+
+
+def test_login_with_the_password_from_the_environment(guarded: str) -> None:
+    """The right password gets the page, a wrong one a failure, and no log-in mon's usual 401."""
+    login = ("--user", "webmaster", "-m", "test page")
+    assert failed(http(*login, guarded, environ=PASSWORD)) == []
+    wrong = http(*login, guarded, environ={"LVSALERT_PASSWORD": "wrong"})
+    assert reasons(wrong) == {guarded: "status 401 is not accepted"}
+    assert failed(http(guarded)) == []
+    assert failed(http(*login[:2], "--status", "401", guarded, environ=PASSWORD)) == [guarded]
+
+
+@pytest.mark.parametrize("content", ["open sesame\n", "open sesame", "open sesame\nmore\n"])
+def test_login_with_the_password_from_a_file(guarded: str, folder: Path, content: str) -> None:
+    """The first line of --password-file is the password, and comes before the variable."""
+    file = folder / "password"
+    file.write_text(content)
+    login = ("--user", "webmaster", "--password-file", str(file))
+    assert failed(http(*login, guarded, environ={"LVSALERT_PASSWORD": "wrong"})) == []
+    from_variables = {"LVSALERT_USER": "webmaster", "LVSALERT_PASSWORD_FILE": str(file)}
+    assert failed(http("-m", "test page", guarded, environ=from_variables)) == []
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("me", ""), ("größe", "пароль"), ("me", "with:colons:"), ("me", "\udcff")],
+)
+def test_login_goes_out_in_utf_8(user: str, password: str) -> None:
+    """Any user and password are sent as RFC 7617 says, with charset UTF-8."""
+    with Misbehaving(replies(GOOD_PAGE)) as server:
+        assert (
+            failed(http("--user", user, server.place, environ={"LVSALERT_PASSWORD": password}))
+            == []
+        )
+    expected = base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape"))
+    assert b"\r\nAuthorization: Basic %b\r\n" % expected in bytes(server.heard)
+
+
+@pytest.mark.parametrize(
+    ("to", "logs_in"),
+    [
+        ("/page", 2),
+        ("http://www.example.com/page", 2),
+        ("http://other.example.com/page", 1),
+    ],
+)
+def test_login_does_not_follow_to_another_name(to: str, logs_in: int) -> None:
+    """A redirect to another name goes without the password."""
+    with Misbehaving(_redirects(to)) as server:
+        options = ("--follow", "--user", "me", "--host-header", "www.example.com")
+        assert failed(http(*options, server.place, environ=PASSWORD)) == []
+    assert server.connections == 2
+    assert bytes(server.heard).count(b"\r\nAuthorization: Basic ") == logs_in
+
+
+def test_login_does_not_leave_tls(authority: Authority, cacert: tuple[str, str]) -> None:
+    """A redirect from https to http goes without the password."""
+    with Misbehaving(replies(GOOD_PAGE)) as plain:
+        certificate = authority.valid("127.0.0.1")
+        to = f"http://127.0.0.1:{plain.port}/page"
+        with Misbehaving(_redirects(to), certificate=certificate) as secure:
+            options = ("--tls", "--follow", *cacert, "--user", "me")
+            assert failed(http(*options, secure.place, environ=PASSWORD)) == []
+    assert b"\r\nAuthorization: " in bytes(secure.heard)
+    assert b"\r\nAuthorization: " not in bytes(plain.heard)
+
+
+def test_surroundings_do_not_matter(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Neither a proxy's variable nor a .netrc of the user's has a say."""
+    (folder / ".netrc").write_text("default login me password secret\n")
+    for name, value in {
+        "HOME": str(folder),
+        "http_proxy": "http://127.0.0.1:1",
+        "REQUESTS_CA_BUNDLE": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with Misbehaving(replies(GOOD_PAGE)) as server:
+        assert failed(http("--follow", server.place)) == []
+    assert b"Authorization" not in bytes(server.heard)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("", "no certificate or crl found"),
+        ("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n", ""),
+    ],
+)
+def test_file_without_certificates_is_refused(
+    folder: Path, content: str | None, reason: str
+) -> None:
+    """A --cacert that cannot be used ends the run before any host is asked."""
+    file = folder / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    line = complaint(http("--tls", "--cacert", str(file), "127.0.0.1"))
+    assert line.startswith(f"http.monitor: --cacert: {str(file)!r}: ")
+    assert reason.lower() in line.lower()
