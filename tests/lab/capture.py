@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.lab import packages
 from tests.lab.kernel import prepare
 from tests.lab.machine import CHECKOUT, Machine
-from tests.lab import packages
 
 DATA = CHECKOUT / "tests" / "data" / "ipvsadm"
 SHARE = Path("/run/lab")

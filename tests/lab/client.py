@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from itertools import cycle
-from typing import Callable
 
 from tests.harness.places import split
 from tests.harness.waiting import wait_until
@@ -79,6 +80,28 @@ class Answers:
         return begun
 
 
+class OpenConnection:
+    """A connection that one can ask over more than once."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._http = HTTPConnection("lab")
+        self._http.sock = connection
+        # It would open another one by itself where this one was closed.
+        self._http.auto_open = False
+
+    def ask(self) -> str:
+        """Fetch the page that names the real server; OSError where none comes."""
+        try:
+            self._http.request("GET", "/")
+            response = self._http.getresponse()
+            page = response.read().decode()
+        except HTTPException as error:
+            raise ConnectionError(repr(error)) from None
+        if response.status != HTTPStatus.OK:
+            raise ConnectionError(f"status {response.status}: {page}")
+        return page.strip()
+
+
 class Client(Host):
     """A host that asks."""
 
@@ -118,10 +141,13 @@ class Client(Host):
             enough.set()
             thread.join()
 
-    def connect(self, service: str) -> socket.socket:
-        """Open a TCP connection and leave it open."""
+    @contextmanager
+    def connected(self, service: str) -> Iterator[OpenConnection]:
+        """Keep a connection open."""
         with self.inside():
-            return _connect(service, next(self._ports))
+            connection = _connect(service, next(self._ports))
+        with connection:
+            yield OpenConnection(connection)
 
     def story(self, last: int = 40) -> str:
         """Return the last answers to each series of questions."""
@@ -140,17 +166,7 @@ def _connect(service: str, port: int) -> socket.socket:
 def _ask_http(service: str, port: int) -> str:
     """Fetch the page that names the real server."""
     with _connect(service, port) as connection:
-        return name_over(connection)
-
-
-def name_over(connection: socket.socket) -> str:
-    """Ask for the page over an open connection, which the server closes after it."""
-    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-    page = _read_all(connection.recv)
-    head, _, body = page.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise ConnectionError(f"not a good answer: {page!r}")
-    return body.decode().strip()
+        return OpenConnection(connection).ask()
 
 
 def _ask_udp(service: str, port: int) -> str:
@@ -166,11 +182,3 @@ def _ask_udp(service: str, port: int) -> str:
     if echo != b"hello":
         raise ConnectionError(f"not an echo: {name!r} {echo!r}")
     return name.decode()
-
-
-def _read_all(receive: Callable[[int], bytes]) -> bytes:
-    """Read until the other side closes."""
-    parts = []
-    while part := receive(65536):
-        parts.append(part)
-    return b"".join(parts)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+# Of the environment that the tests run in.
+LVS_DIRECTOR = str(Path(sys.executable).with_name("lvs-director"))
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

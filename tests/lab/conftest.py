@@ -10,7 +10,7 @@ from tests.lab import packages
 from tests.lab.remote import SCENARIOS, Guest, Scenario, in_guest, write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    pass
 
 GUEST = pytest.StashKey[Guest]()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,12 +44,13 @@ class Director(Host):
 
     def _addresses(self, verb: str) -> None:
         """Add or delete what the active director has beside its own addresses."""
-        nodad = " nodad" if verb == "add" else ""
+        # As the preferred source, it would be what the real servers see and take for their own.
+        words = " nodad preferred_lft 0" if verb == "add" else ""
         self.ip(
             [
                 f"address {verb} {VIP}/32 dev eth0",
                 f"address {verb} {GATEWAY}/32 dev eth0",
-                f"address {verb} {VIP6}/128 dev eth0{nodad}",
+                f"address {verb} {VIP6}/128 dev eth0{words}",
             ]
         )
 
@@ -75,6 +77,11 @@ class Director(Host):
     def thresholds(self) -> str:
         """The table as `ipvsadm -Ln --thresholds` has it."""
         return self.ipvsadm("-Ln", "--thresholds")
+
+    def thresholds_of(self, destination: str) -> list[tuple[str, str]]:
+        """Return the upper and the lower threshold of each entry of this address and port."""
+        rows = [line.split() for line in self.thresholds.splitlines()]
+        return [(row[2], row[3]) for row in rows if row[:2] == ["->", destination]]
 
     def wait_for_table(self, *lines: str, deadline: float = 60) -> None:
         """Wait until the table consists of these rules, in the order of `ipvsadm -Sn`."""
@@ -113,16 +120,28 @@ class HostMon(Mon):
     def __init__(
         self, host: Host, folder: Path, configuration: str, environment: Mapping[str, str]
     ) -> None:
+        self._host = host
+        self._last_words = ""
         with host.inside():
             super().__init__(folder, configuration, environment)
-        self._host = host
 
     def start(self) -> None:
         """Start it there."""
         with self._host.inside():
             super().start()
 
+    def stop(self) -> None:
+        """Ask it how it sees its services, for the story, and end it."""
+        with contextlib.suppress(AssertionError, OSError):
+            self._last_words = "\n".join(self.command("list opstatus"))
+        super().stop()
+
     def command(self, line: str) -> list[str]:
         """Give it a command, there."""
         with self._host.inside():
             return super().command(line)
+
+    @property
+    def story(self) -> str:
+        """What it and its plugins said, and how it saw its services in the end."""
+        return f"{super().story}\nservices:\n{self._last_words}"

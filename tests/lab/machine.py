@@ -8,11 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
-from tests.lab.kernel import Kernel
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from tests.lab.kernel import Kernel
 
 BOOT = Path(__file__).with_name("guest") / "boot.py"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -66,6 +71,8 @@ class Machine:
             "cwd": str(CHECKOUT),
             "modules": str(self._kernel.modules),
             "terminal": terminal,
+            # mon runs as a user of its own.
+            "open": [str(BOOT), str(Path(sys.prefix, "bin")), str(Path(sys.executable).resolve())],
         }
         (self.share / "command.json").write_text(json.dumps(order))
         initramfs = self.share / "initramfs"
@@ -115,7 +122,7 @@ class Machine:
             self._qemu.kill()
             self._qemu.wait()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

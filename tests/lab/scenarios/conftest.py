@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness.places import open_folder
+from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.topology import Topology
 
 if TYPE_CHECKING:
@@ -24,14 +23,17 @@ def topology() -> Iterator[Topology]:
 
 
 @pytest.fixture(scope="session")
-def installed() -> None:
-    """The suite's plugins and its drop-in, where a user of Debian's mon has them."""
-    director = Path(sys.executable).with_name("lvs-director")
-    subprocess.run([director, "install", "--systemd"], check=True)
+def installed() -> str:
+    """The suite's plugins and its drop-in, where a user of Debian's mon has them.
+
+    The value is what the installation said.
+    """
+    argv = [LVS_DIRECTOR, "install", "--systemd"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
-def lab(topology: Topology, installed: None) -> Iterator[Topology]:
+def lab(topology: Topology, installed: str) -> Iterator[Topology]:
     """The hosts, with nothing running and empty tables."""
     yield topology
     topology.reset()

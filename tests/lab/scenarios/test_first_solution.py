@@ -24,7 +24,8 @@ FTP2 = "-a -t 10.0.0.3:21 -r 192.168.0.2:21 -g -w 5"
 def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
     """Web server 1 and FTP server 2 die, their entries go, no request fails after that.
 
-    Then they come back, with the weight that the example gives them.
+    Then they come back, with the weight that the example gives them. A test alert before all that
+    changes nothing.
     """
     director, client = lab.director1, lab.client
     first, second = lab.real_servers[:2]
@@ -33,8 +34,12 @@ def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
         server.ftp.start()
     director.lay(WEB, WEB1, WEB2, FTP, FTP1, FTP2)
 
-    with director.mon(folder, example("mon.cf", interval=10)), client.asking(VIP_WEB) as web:
+    with director.mon(folder, example("mon.cf", interval=10)) as mon, client.asking(VIP_WEB) as web:
         web.wait_for_server("real1", "real2")
+
+        mon.command("test alert www1 http 1 table")
+        mon.syslog.wait_for(r"lvs\.alert.*test alert", deadline=30)
+        assert director.table == [FTP, FTP1, FTP2, WEB, WEB1, WEB2]
 
         first.web.kill()
         second.ftp.kill()
