@@ -290,7 +290,7 @@ def test_lock_that_cannot_be_had_there_is_the_common_one(
 
     monkeypatch.setattr(ipvsadm, "_open_lock", note)
     assert len(take(director, Wanted(s1=None)).changes) == 1
-    assert locked == [str(director.state / "lock"), step.FALLBACK_LOCK]
+    assert locked == [str(director.state / "lock"), str(director.common_lock)]
 
 
 # Cut short
