@@ -104,7 +104,7 @@ class _Connection:
         self._name = join_endpoint(*place)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._received = b""
+        self._received = bytearray()
         try:
             self._socket = socket.create_connection(place, timeout)
         except OSError as error:
@@ -152,22 +152,27 @@ class _Connection:
             raise self._trouble(error) from None
 
     def _line(self) -> str:
-        while b"\n" not in self._received:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise socket.timeout
-            self._socket.settimeout(left)
-            more = self._socket.recv(65536)
-            if not more:
-                raise NotDoneError(
-                    f"{self._name}: mon hung up without an answer"
-                    " (its clientallow says who may ask)"
-                )
-            self._received += more
-            if len(self._received) > _MOST_BYTES:
-                raise NotDoneError(f"{self._name}: this is not mon: its answer has no end")
-        line, _, self._received = self._received.partition(b"\n")
-        return line.decode("utf-8", "surrogateescape").rstrip("\r")
+        looked_at = 0
+        while (end := self._received.find(b"\n", looked_at)) < 0:
+            looked_at = len(self._received)
+            self._receive()
+        line = self._received[:end].decode("utf-8", "surrogateescape")
+        del self._received[: end + 1]
+        return line.rstrip("\r")
+
+    def _receive(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout
+        if len(self._received) > _MOST_BYTES:
+            raise NotDoneError(f"{self._name}: this is not mon: its answer has no end")
+        self._socket.settimeout(left)
+        more = self._socket.recv(1 << 16)
+        if not more:
+            raise NotDoneError(
+                f"{self._name}: mon hung up without an answer (its clientallow says who may ask)"
+            )
+        self._received += more
 
     def _trouble(self, error: OSError) -> NotDoneError:
         if isinstance(error, socket.timeout):
