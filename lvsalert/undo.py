@@ -143,6 +143,7 @@ class _Undo:
         key = str(service.virtual)
         old = {} if before is None else before.real_servers
         new = {} if after is None else after.real_servers
+        known = ledger.known(key)
         for endpoint in [each for each in {**old, **new} if old.get(each) != new.get(each)]:
             was, real = old.get(endpoint), new.get(endpoint)
             if _serves(real):
@@ -150,11 +151,19 @@ class _Undo:
             elif _serves(was) and endpoint[0] not in fallbacks(ledger, key):
                 drain = real is not None
                 ledger.set_cause(key, endpoint, Cause(OPERATOR, time.time(), self.why, drain))
-            if was is not None and real is None:
-                # The kernel forgets the thresholds with the entry.
-                known = ledger.known(key).get(endpoint, Known())
-                known = known._replace(upper=was.upper, lower=was.lower)
-                ledger.remember(key, {endpoint: known})
+            memory = known.get(endpoint, Known())
+            ledger.remember(key, {endpoint: _remembered(memory, was, real)})
+
+
+def _remembered(memory: Known, was: RealServer | None, real: RealServer | None) -> Known:
+    """Return what to remember of an entry that an undo changed: no plan of before goes on."""
+    memory = memory._replace(quiesced_until=None)
+    if not _serves(real):
+        memory = memory._replace(slow_since=None)
+    if was is not None and real is None:
+        # The kernel forgets the thresholds with the entry.
+        memory = memory._replace(upper=was.upper, lower=was.lower)
+    return memory
 
 
 def _goals(made: Sequence[Move]) -> list[_Goal]:

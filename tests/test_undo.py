@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
     from lvsalert.commands.entry import Outcome
     from lvsalert.journal import Entry
+    from lvsalert.policy import Known
+    from lvsalert.table import Endpoint
 
 ONE, TWO, THREE = "192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"
 WEB = "tcp 10.0.0.3:80"
 IN = "-g -w 5"
 OPTIONS = ("-W", "5", "--scheduler", "wlc")
+
+
+def endpoint(real: str) -> Endpoint:
+    """Return address and port."""
+    address, port = real.rsplit(":", 1)
+    return address, int(port)
 
 
 class Undoing(Director):
@@ -58,11 +66,17 @@ class Undoing(Director):
         """Return what keeps a real server of the web service out."""
         ledger = Ledger.open_to_read(str(self.state))
         try:
-            found = ledger.causes(WEB)
+            return [each.cause for each in ledger.causes_of(WEB, endpoint(real))]
         finally:
             ledger.close()
-        address, port = real.rsplit(":", 1)
-        return [each.cause for each in found.get((address, int(port)), [])]
+
+    def known(self, real: str) -> Known:
+        """Return what is remembered of a real server of the web service."""
+        ledger = Ledger.open_to_read(str(self.state))
+        try:
+            return ledger.known(WEB)[endpoint(real)]
+        finally:
+            ledger.close()
 
     def edit(self, *lines: str) -> None:
         """Change the table by hand, past the journal."""
@@ -278,6 +292,15 @@ def test_service_with_more_in_it_is_not_deleted(web: Undoing, line: str, told: s
     assert done.stderr == f"lvs-director: {WEB}: left alone: {told}\n"
     assert ONE not in web.servers
     assert web.kernel.rules != []
+
+
+def test_plan_of_before_is_dropped(web: Undoing) -> None:
+    """A quiesced server that an undo puts back in is not to be deleted any more."""
+    web.by_mon("failure", "192.0.2.2", *OPTIONS, "--quiesce-first", "600")
+    assert web.known(TWO).quiesced_until is not None
+    web.undo("--yes")
+    assert web.servers == {ONE: IN, TWO: IN, THREE: IN}
+    assert web.known(TWO).quiesced_until is None
 
 
 def test_fallback_gets_no_cause(director: Undoing) -> None:

@@ -16,6 +16,7 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, number
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
 from lvsalert.commands.syslogging import log
+from lvsalert.director import SOURCE
 from lvsalert.errors import NotDoneError
 from lvsalert.ipvsadm import DEFAULT_STATE_DIR, Ipvsadm
 from lvsalert.journal import Entry
@@ -234,7 +235,7 @@ def sync_command(
     options are those of the last run of lvs.alert for each. What mon has not tested stays.
     """
     with history.opened(state_dir) as ledger:
-        runs = ledger.runs()
+        runs = [run for run in ledger.runs() if run.source != SOURCE]
     if not runs:
         raise NotDoneError(
             f"{state_dir}: lvs.alert has not been run by mon yet: nothing to ask for"
