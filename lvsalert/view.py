@@ -151,8 +151,10 @@ def recall(ledger: Ledger) -> dict[str, Memory]:
     """Return what the ledger holds of each virtual service."""
     last: dict[str, dict[str, tuple[State, float]]] = {}
     for move in moves(ledger.journal.history()):
+        if not move.real:
+            continue
         state = _became(move.after)
-        if move.real and state is not _became(move.before):
+        if state is not _became(move.before):
             last.setdefault(move.entry.virtual, {})[move.real] = state, move.entry.time
     return {
         virtual: Memory(ledger.known(virtual), ledger.causes(virtual), last.get(virtual, {}))

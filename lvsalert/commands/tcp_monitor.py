@@ -12,8 +12,12 @@ from lvsalert import monitor
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.monitoring import common_options, limits_of, monitor_outcome, outcome_of
 from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number
+from lvsalert.errors import UsageError
 from lvsalert.probes import tcp
 from lvsalert.probes.http import parse_match
+
+# No host can carry it (``parse_port``).
+_NO_PORT = 0
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
@@ -26,7 +30,7 @@ def _bytes(text: str) -> bytes:
 
 
 @command("tcp.monitor")
-@click.option("-p", "--port", cls=EnvOption, type=PORT, required=True, help="Port.")
+@click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port of the hosts that carry none.")
 @click.option(
     "-t",
     "--timeout",
@@ -54,6 +58,9 @@ def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     Every option can also be given as an environment variable: LVSALERT_ and its long name.
     """
     check = tcp.Check(given["send"], given["match"])
-    targets = monitor.targets_of(hosts, given["port"])
+    targets = monitor.targets_of(hosts, given["port"] or _NO_PORT)
+    bare = [target.host for target in targets if target.port == _NO_PORT]
+    if bare:
+        raise UsageError(f"{bare[0]}: has no port: give --port, or write host:port")
     run = monitor.by_sweep(targets, functools.partial(tcp.probe, check), limits_of(given))
     return outcome_of(run, given)
