@@ -41,6 +41,8 @@ def fetch(login: Login, reach: Reach) -> Judge:
         content = client.visit(login)
     except EOFError:
         reason = f"{client.stage}: closed without a word"
+    except (ConnectionResetError, BrokenPipeError):
+        reason = f"{client.stage}: connection reset"
     except (_Refused, ftplib.Error, OSError, ValueError, OverflowError) as error:
         reason = f"{client.stage}: {getattr(error, 'strerror', None) or error}"
     finally:
@@ -100,7 +102,7 @@ class _Client(ftplib.FTP):
 
     def _expect(self, code: str, reply: str) -> None:
         self.said.append(reply)
-        if not reply.startswith(code):
+        if reply[:4] not in (f"{code} ", f"{code}-"):
             raise _Refused(reply)
 
     def _retrieve(self, path: str, most: int) -> bytes:
