@@ -46,19 +46,16 @@ def report(
     """
     bad = sorted((each for each in results if each.state is not State.GOOD), key=_host)
     judged = any(each.state is not State.UNKNOWN for each in results)
-    cannot_tell = bool(results) and not judged
-    lines = [] if cannot_tell else [" ".join(each.host for each in bad)]
-    if cannot_tell:
-        lines.append("")
+    tells = judged or not results
+    lines = [" ".join(each.host for each in bad) if tells else ""]
     for each in bad:
         lines += _failed_lines(each)
     if not omit_good:
         for each in sorted((each for each in results if each.state is State.GOOD), key=_host):
             lines += _good_lines(each)
     lines += [*notes, *_time_lines(started, ended)]
-    failed = len(bad) == len(results) if only_if_all_failed else True
-    status = 3 if cannot_tell else int(bool(bad) and failed)
-    return Report("\n".join(lines) + "\n", status)
+    fails = bool(bad) and (len(bad) == len(results) or not only_if_all_failed)
+    return Report("\n".join(lines) + "\n", int(fails) if tells else 3)
 
 
 def cannot_tell(reason: str) -> Report:

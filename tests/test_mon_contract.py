@@ -179,6 +179,16 @@ def test_who_is_group_and_service(group: str | None, service: str | None, who: s
     assert called(environ, group=group, service=service).who == expected
 
 
+@pytest.mark.parametrize("first", [None, "", "0", "1700000000"])
+@pytest.mark.parametrize("event", Event)
+def test_recovery_is_an_up_after_a_failure(event: Event, first: str | None) -> None:
+    """mon names the first failure as long as the last check failed; an up then is a recovery."""
+    environ = {"MON_ALERTTYPE": event.value}
+    if first is not None:
+        environ["MON_FIRST_FAILURE"] = first
+    assert called(environ).is_recovery is (event is Event.UP and first == "1700000000")
+
+
 @given(
     hosts=st.text(max_size=60),
     stdin=st.text(max_size=60),
