@@ -62,7 +62,10 @@ def targets_of(hosts: Sequence[str], port: int) -> list[Target]:
         if host.startswith("-"):
             raise UsageError(f"{host!r} is not a host: options come before the hosts")
         name, own_port = split_endpoint(host)
-        targets.append(Target(host, name, port if own_port is None else parse_port(own_port)))
+        try:
+            targets.append(Target(host, name, port if own_port is None else parse_port(own_port)))
+        except UsageError as error:
+            raise UsageError(f"{host!r} is not a host: {error}") from None
     return targets
 
 
