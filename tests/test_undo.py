@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lvsalert.commands import lvs_director
+from lvsalert.ipvsadm import Ipvsadm
 from lvsalert.ledger import Ledger
+from lvsalert.step import Author, Place, Proposal, take_step
 from tests.harness.alerts import NOW, Director
+from tests.harness.table_file import TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -301,6 +304,38 @@ def test_plan_of_before_is_dropped(web: Undoing) -> None:
     web.undo("--yes")
     assert web.servers == {ONE: IN, TWO: IN, THREE: IN}
     assert web.known(TWO).quiesced_until is None
+
+
+def bring_to(director: Undoing, rules: str) -> None:
+    """Bring the table to these rules, journalled, as what looks after the whole table does."""
+    place = Place(Ipvsadm("ipvsadm", 5.0), str(director.state), 5.0, 90.0)
+    kernel = TableFile(director.folder / "wanted")
+    kernel.fill(rules)
+    wanted = kernel.table
+    take_step(place, lambda _actual, _ledger: Proposal(wanted, Author("director", "start")))
+
+
+def test_scheduler_comes_back(web: Undoing) -> None:
+    """A virtual service that was changed is as it was, with scheduler and flags."""
+    bring_to(web, "-A -t 10.0.0.3:80 -s rr -p 300\n")
+    changed = web.whole
+    assert web.undo("--yes").stderr == ""
+    assert web.servers == {ONE: IN, TWO: IN, THREE: IN}
+    assert web.kernel.rules[0] == "-A -t 10.0.0.3:80 -s wlc"
+    web.undo("--yes")
+    assert web.whole == changed
+
+
+@pytest.mark.parametrize("after", ["", "-A -t 10.0.0.3:80 -s rr\n"])
+def test_service_that_the_journal_never_saw_created(director: Undoing, after: str) -> None:
+    """Where the journal does not tell how a service stood, that is said, and it is left alone."""
+    director.edit("-A -t 10.0.0.3:80 -s wlc")
+    bring_to(director, after)
+    whole = director.whole
+    done = director.undo("--yes")
+    told = "left alone: the journal does not tell how it stood before"
+    assert (done.status, done.stderr) == (1, f"lvs-director: {WEB}: {told}\n")
+    assert director.whole == whole
 
 
 def test_fallback_gets_no_cause(director: Undoing) -> None:
