@@ -38,9 +38,9 @@ def look_up(name: str, family: int = socket.AF_UNSPEC) -> list[Address]:
     """
     try:
         found = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
-    except socket.gaierror as error:
+    except OSError as error:
         raise ResolveError(f"{name}: {error.strerror}") from None
-    except (OSError, UnicodeError):
+    except UnicodeError:
         raise ResolveError(f"{name}: not a name that can be looked up") from None
     return list(dict.fromkeys(Address(each[0], str(each[4][0])) for each in found))
 
