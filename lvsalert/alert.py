@@ -172,7 +172,9 @@ class _Alert:
         ledger.remember(self._key, changed)
         if any(changed.get(endpoint, Known()).held for endpoint in decision.held):
             self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
-        author = self._author(_reasons(ledger.causes(self._key), verdicts, fallback))
+        good = "put in by hand" if self._call.by_hand else "passed its check"
+        reasons = _reasons(ledger.causes(self._key), verdicts, fallback, good)
+        author = self._author(reasons)
         return Proposal({**actual, self._virtual: decision.service}, author)
 
     def _author(self, reasons: Mapping[str, str]) -> Author:
@@ -307,9 +309,11 @@ def _reasons(
     causes: Mapping[Endpoint, Sequence[Cause]],
     verdicts: Sequence[Verdict],
     fallback: RealServer | None,
+    good: str,
 ) -> dict[str, str]:
-    """Return why each real server is changed, by its endpoint as text."""
-    reasons = {
+    """Return why each real server is changed, by its endpoint as text; ``good`` for the well."""
+    reasons = {each.real.endpoint: good for each in verdicts}
+    reasons |= {
         join_endpoint(*endpoint): "; ".join(each.reason for each in every)
         for endpoint, every in causes.items()
     }

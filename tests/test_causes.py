@@ -713,7 +713,7 @@ def test_journal_tells_who_why_before_and_after(mon: Mon) -> None:
     assert person.startswith("operator ")
     assert mon.journal() == [
         ("www/http", "Connection refused", ONE, "dr weight 50", "out"),
-        ("www/http", "up", ONE, "out", "dr weight 50"),
+        ("www/http", "passed its check", ONE, "out", "dr weight 50"),
         (person, "taken out by hand", TWO, "dr weight 50", "dr weight 0"),
     ]
 
