@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lvsalert.model import Forwarding, Protocol, split_endpoint
+from lvsalert.errors import UsageError
+from lvsalert.model import Forwarding, Protocol, canonical_address, split_endpoint
 from lvsalert.mon import AlertCall, Event
 from lvsalert.policy import Floor
 
@@ -64,10 +65,11 @@ def wish(call: AlertCall, asked: Asked) -> Wish:
     if call.event in (Event.TEST, Event.ACK, Event.DISABLE, Event.STARTUP):
         about = " ".join(alone or call.hosts)
         return Wish(remark=f"{call.event.value} alert for {about}, nothing changed")
-    if call.event is Event.FAILURE and not call.by_hand:
+    if not call.by_hand:
         if call.retval == _CANNOT_TELL:
             return Wish(remark="the monitor could not tell (exit status 3), nothing changed")
-        if call.failed.isdisjoint(_in_question(call, asked)):
+        named = not call.failed.isdisjoint(_in_question(call, asked))
+        if call.event is Event.FAILURE and not named:
             return Wish(remark="the summary names no host in question, nothing changed")
     return Wish(hosts_out=alone) if alone else _parted(call)
 
@@ -86,6 +88,19 @@ def _in_question(call: AlertCall, asked: Asked) -> Sequence[str]:
     """
     if asked.real_server is None:
         return call.hosts
-    name = split_endpoint(asked.real_server)[0]
-    same = [host for host in call.hosts if host.strip("[]") == name or host.startswith(f"{name}:")]
-    return same or call.hosts
+    return [host for host in call.hosts if _is_same(host, asked.real_server)] or call.hosts
+
+
+def _is_same(host: str, real_server: str) -> bool:
+    """Return whether a host of the group and a real server are spelled for the same one.
+
+    A port that only one of them has tells nothing: the host's is where checks go.
+    """
+    try:
+        name, port = split_endpoint(host)
+    except UsageError:
+        return False
+    other, other_port = split_endpoint(real_server)
+    if None not in (port, other_port) and port != other_port:
+        return False
+    return (canonical_address(name) or name) == (canonical_address(other) or other)
