@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.ledger import Cause, Ledger, Run
+from lvsalert.ledger import Ledger, Run
 from lvsalert.model import (
     RealServer,
     VirtualService,
@@ -25,7 +25,7 @@ from lvsalert.naming import (
     resolve,
     virtual_service,
 )
-from lvsalert.policy import Known, Member, Rules, decide
+from lvsalert.policy import Known, Member, Rules, decide, serving
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
 from lvsalert.verdicts import (
@@ -35,6 +35,7 @@ from lvsalert.verdicts import (
     forget_vanished,
     take_checks,
     take_operator,
+    why_changed,
 )
 from lvsalert.wish import Asked, Wish, wish
 
@@ -173,9 +174,10 @@ class _Alert:
         if any(changed.get(endpoint, Known()).held for endpoint in decision.held):
             self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
         good = "put in by hand" if self._call.by_hand else "passed its check"
-        reasons = _reasons(ledger.causes(self._key), verdicts, fallback, good)
-        author = self._author(reasons)
-        return Proposal({**actual, self._virtual: decision.service}, author)
+        reasons = why_changed(ledger.causes(self._key), verdicts, good)
+        if fallback is not None:
+            reasons[fallback.endpoint] = "the fallback, for when no real server is in"
+        return Proposal({**actual, self._virtual: decision.service}, self._author(reasons))
 
     def _author(self, reasons: Mapping[str, str]) -> Author:
         why = "by hand" if self._call.by_hand else self._call.event.value
@@ -251,7 +253,7 @@ class _Alert:
             return []
         causes = [endpoint for endpoint, each in known.items() if each.since is not None]
         others = bystanders(list(service.real_servers.values()), causes, members)
-        return [each for each in others if each.endpoint != _endpoint(fallback)]
+        return [each for each in others if fallback is None or each.real[:2] != fallback[:2]]
 
     def _rules(self, fallback: RealServer | None) -> Rules:
         asked = self._asked
@@ -271,7 +273,7 @@ class _Alert:
             return None
         try:
             real = self._entry(self._fallback, [address for address, _ in service.real_servers], 1)
-            if any(each.endpoint == _endpoint(real) for each in verdicts):
+            if any(each.real[:2] == real[:2] for each in verdicts):
                 raise UsageError(
                     f"--fallback: {real.endpoint} is a real server of the group itself"
                 )
@@ -291,38 +293,5 @@ class _Alert:
 
     def _needs_witness(self, before: Service, after: Service) -> bool:
         """Return whether this takes out so many that the fault may be the director's own."""
-        if not self._asked.has_witness or self._call.by_hand:
-            return False
-        gone = [
-            endpoint
-            for endpoint, real in before.real_servers.items()
-            if real.weight > 0 and not _weight(after, endpoint)
-        ]
-        return len(gone) > 1
-
-
-def _endpoint(real: RealServer | None) -> Endpoint | None:
-    return None if real is None else (real.address, real.port)
-
-
-def _reasons(
-    causes: Mapping[Endpoint, Sequence[Cause]],
-    verdicts: Sequence[Verdict],
-    fallback: RealServer | None,
-    good: str,
-) -> dict[str, str]:
-    """Return why each real server is changed, by its endpoint as text; ``good`` for the well."""
-    reasons = {each.real.endpoint: good for each in verdicts}
-    reasons |= {
-        join_endpoint(*endpoint): "; ".join(each.reason for each in every)
-        for endpoint, every in causes.items()
-    }
-    reasons.update((each.real.endpoint, each.reason) for each in verdicts if each.failed)
-    if fallback is not None:
-        reasons[fallback.endpoint] = "the fallback, for when no real server is in"
-    return reasons
-
-
-def _weight(service: Service, endpoint: Endpoint) -> int:
-    real = service.real_servers.get(endpoint)
-    return 0 if real is None else real.weight
+        is_asked_for = self._asked.has_witness and not self._call.by_hand
+        return is_asked_for and len(serving(before) - serving(after)) > 1

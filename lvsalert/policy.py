@@ -179,6 +179,11 @@ def _is_serving(service: Service, endpoint: Endpoint) -> bool:
     return real is not None and real.weight > 0
 
 
+def serving(service: Service) -> set[Endpoint]:
+    """Return the real servers that take new connections: those with a weight."""
+    return {endpoint for endpoint in service.real_servers if _is_serving(service, endpoint)}
+
+
 def _bring_in(
     service: Service, member: Member, memory: Known, rules: Rules, now: float
 ) -> tuple[Service, Known]:

@@ -6,11 +6,11 @@ its causes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
-from lvsalert.model import RealServer
+from lvsalert.model import RealServer, join_endpoint
 from lvsalert.policy import Member, Want
 from lvsalert.table import Endpoint
 
@@ -149,6 +149,21 @@ def _member(
         return Member(verdict.real, Want.OUT)
     # One that fails, but not often enough yet, stays where it is.
     return Member(verdict.real, Want.STAY if checks[verdict.endpoint].failed else Want.IN)
+
+
+def why_changed(
+    causes: Mapping[Endpoint, Sequence[Cause]], verdicts: Sequence[Verdict], good: str
+) -> dict[str, str]:
+    """Return why each real server is in or out, by its endpoint as text.
+
+    That is what this source says of a failure, else the causes, else ``good``.
+    """
+    failed = {each.real.endpoint: each.reason for each in verdicts if each.failed}
+    kept_out = {
+        join_endpoint(*endpoint): "; ".join(each.reason for each in every)
+        for endpoint, every in causes.items()
+    }
+    return {**{each.real.endpoint: good for each in verdicts}, **kept_out, **failed}
 
 
 def bystanders(
