@@ -21,7 +21,10 @@ HOUSE = {
         "access descriptors ipvsadm journal ledger moncmd naming probes resolve sweep witness "
         "workers www"
     ),
-    "use cases": "alert check director drain history install monitor step sync undo verdicts view",
+    "use cases": (
+        "alert check director drain history install mon_cf monitor step sync undo verdicts view "
+        "watches"
+    ),
     "commands": "commands",
 }
 FLOORS = {"": 0} | {
