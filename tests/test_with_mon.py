@@ -209,6 +209,31 @@ def test_reset_ends_a_running_monitor_without_a_verdict(
             assert group.table.run("-Sn") == before
 
 
+def test_ipv6_and_a_port_for_each_host(
+    folder: Path, standin: StandIn, installation: Installation
+) -> None:
+    """With masquerading the hosts have ports of their own; here they differ in nothing else."""
+    places = [join("::1", free_port("::1")) for _ in range(2)]
+    virtual = "[2001:db8::3]:80"
+    example = (CHECKOUT / "examples" / "mon-group.cf").read_text()
+    changed = on_loopback(example, installation).replace("10.0.0.3:80", virtual)
+    changed = changed.replace("FORWARDING=dr", "FORWARDING=nat")
+    changed = re.sub(
+        r"^hostgroup .*$", f"hostgroup www {' '.join(places)}", changed, flags=re.MULTILINE
+    )
+    with (
+        serving(folder / "web1", places[0]) as web,
+        serving(folder / "web2", places[1]),
+        Mon(folder / "mon", changed, standin.environment) as mon,
+    ):
+        standin.wait_for(virtual, set(places), lambda: mon.story)
+        assert set(standin.servers(virtual).values()) == {("m", 5)}
+        web.kill()
+        standin.wait_for(virtual, {places[1]}, lambda: mon.story)
+        web.start()
+        standin.wait_for(virtual, set(places), lambda: mon.story)
+
+
 @pytest.fixture
 def pair(folder: Path, standin: StandIn, installation: Installation) -> Director:
     """The example with one watch a server; the table holds both servers, for HTTP and FTP."""
