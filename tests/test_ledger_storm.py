@@ -266,6 +266,7 @@ class Told(NamedTuple):
 def logged(machine: Machine, argv: Sequence[str], failed: str) -> Told:
     """Run argv with a syslog of its own, and the summary `failed` as mon gives it."""
     folder = Path(tempfile.mkdtemp(dir=machine.folder))
+    folder.chmod(0o755)
     with Syslog(folder) as syslog:
         done = subprocess.run(
             syslog.for_program(list(argv)),
