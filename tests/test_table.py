@@ -314,6 +314,7 @@ def test_bad_list_of_connections_is_quoted() -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
+@settings(deadline=None)
 def test_any_text_is_read_or_refused(rules: str, thresholds: str) -> None:
     """No text makes anything but a table or the one error."""
     try:
@@ -332,6 +333,7 @@ LINES = st.lists(
 
 
 @given(LINES, LINES)
+@settings(deadline=None)
 def test_shuffled_words_are_read_or_refused(rules: str, thresholds: str) -> None:
     """Nor does a text of ipvsadm's own words in any order."""
     try:
@@ -566,6 +568,7 @@ def test_no_service_stands_without_a_real_server_in_between(actual: Table, desir
 
 
 @given(tables(), tables())
+@settings(deadline=None)
 def test_plan_says_what_was_and_what_will_be(actual: Table, desired: Table) -> None:
     """Each change of an entry carries it as it stood and as it is to stand."""
     for change in plan(actual, desired):
