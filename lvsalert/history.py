@@ -53,14 +53,13 @@ class Move(NamedTuple):
     """What one line of the journal did to one real server, or with ``real`` "" to the service.
 
     ``before`` and ``after`` are None where it was not in the table; a service is in the words that
-    create it. ``is_known`` is whether the journal tells what was before.
+    create it.
     """
 
     entry: Entry
     real: str
     before: Words | None
     after: Words | None
-    is_known: bool = True
 
     @property
     def key(self) -> tuple[str, str]:
@@ -168,43 +167,19 @@ def local_time(when: float) -> datetime.datetime:
 
 
 def moves(entries: Iterable[Entry]) -> list[Move]:
-    """Return what each line did, the oldest first; ``entries`` is the whole journal.
-
-    The kernel deletes a service's real servers with it, and the line of a service that was changed
-    or deleted does not tell how it stood: both is read from the lines before.
-    """
-    stood: dict[tuple[str, str], Words | None] = {}
-    found: list[Move] = []
-    for entry in entries:
-        made = [_real_move(entry)] if entry.real else _service_moves(entry, stood)
-        stood.update((move.key, move.after) for move in made)
-        found += made
-    return found
-
-
-def _real_move(entry: Entry) -> Move:
-    before, after = entry.words["before"], entry.words["after"]
-    return Move(
-        entry,
-        entry.real,
-        None if before is None else tuple(before),
-        None if after is None else tuple(after),
-    )
-
-
-def _service_moves(entry: Entry, stood: dict[tuple[str, str], Words | None]) -> list[Move]:
-    words = entry.words["after"]
-    after = None if words is None else ("-A", *words[1:])
-    before = stood.get((entry.virtual, "")) if entry.before else None
-    move = Move(entry, "", before, after, is_known=not entry.before or before is not None)
-    if after is not None:
-        return [move]
-    gone = [
-        Move(entry, real, was, None)
-        for (virtual, real), was in stood.items()
-        if virtual == entry.virtual and real and was is not None
+    """Return what each line did, in their order."""
+    return [
+        Move(entry, entry.real, _words(entry, "before"), _words(entry, "after"))
+        for entry in entries
     ]
-    return [*gone, move]
+
+
+def _words(entry: Entry, when: str) -> Words | None:
+    """Return how an entry or a service stood; a service as the command that would create it."""
+    words = entry.words[when]
+    if words is None:
+        return None
+    return tuple(words) if entry.real else ("-A", *words[1:])
 
 
 def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:

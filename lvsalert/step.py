@@ -165,7 +165,8 @@ def _prepare(
         ledger.rollback()
         return _Prepared(changes, desired, ())
     now = time.time()
-    numbers = ledger.journal.intend([_entry(change, author, now) for change in changes])
+    entries = [each for change in changes for each in _entries(change, author, now, actual)]
+    numbers = ledger.journal.intend(entries)
     ledger.journal.trim(now - days * _DAY)
     ledger.commit()
     return _Prepared(changes, desired, numbers)
@@ -196,6 +197,21 @@ def _settle(ledger: Ledger, actual: Table) -> None:
         else:
             is_made = (entry.virtual in services) == bool(entry.words["after"])
         (ledger.journal.confirm if is_made else ledger.journal.withdraw)([entry.id])
+
+
+def _entries(change: Change, author: Author, now: float, actual: Table) -> list[Entry]:
+    """Return a change as lines of the journal; a service that goes takes its servers with it."""
+    named = change.after or change.before
+    standing = actual.get(change.virtual)
+    if named is not None or standing is None:
+        return [_entry(change, author, now)]
+    whole = _entry(change, author, now)
+    stood = ["-A", *change.virtual.words(), "-s", standing.scheduler, *standing.flags]
+    lost = standing.real_servers.values() if change.words[0] == "-D" else ()
+    return [
+        *(_entry(Change(change.virtual, (), real, None), author, now) for real in lost),
+        whole._replace(words={**whole.words, "before": stood}),
+    ]
 
 
 def _entry(change: Change, author: Author, now: float) -> Entry:

@@ -33,7 +33,6 @@ class _Goal(NamedTuple):
     real: str
     before: Words | None
     after: Words | None
-    is_known: bool
 
 
 def run(place: Place, operator: str, to: float | None, *, dry_run: bool) -> Undone:
@@ -65,13 +64,13 @@ class _Undo:
         services = [goal for goal in goals if not goal.real]
         desired = {str(virtual): service for virtual, service in actual.items()}
         for goal in services:
-            if goal.before is not None or not goal.is_known:
+            if goal.before is not None:
                 self._restore_service(desired, goal)
         for goal in goals:
             if goal.real:
                 self._restore_real(desired, goal)
         for goal in services:
-            if goal.before is None and goal.is_known:
+            if goal.before is None:
                 self._remove_service(desired, goal)
         wanted = {service.virtual: service for service in desired.values()}
         for virtual in {**actual, **wanted}:
@@ -92,9 +91,6 @@ class _Undo:
 
     def _restore_service(self, desired: dict[str, Service], goal: _Goal) -> None:
         standing = desired.get(goal.virtual)
-        if not goal.is_known:
-            self._leave(goal, "the journal does not tell how it stood before")
-            return
         was = _service(goal.before)
         if standing is not None and _manner(standing) == _manner(was):
             return
@@ -170,7 +166,7 @@ def _goals(made: Sequence[Move]) -> list[_Goal]:
     """Return each thing that was changed, as it was before the first and after the last change."""
     goals: dict[tuple[str, str], _Goal] = {}
     for move in made:
-        first = goals.get(move.key, _Goal(*move.key, move.before, None, move.is_known))
+        first = goals.get(move.key, _Goal(*move.key, move.before, None))
         goals[move.key] = first._replace(after=move.after)
     return list(goals.values())
 

@@ -286,15 +286,6 @@ def test_earlier_lines_count(tmp_path: Path) -> None:
     assert two.outs == []
 
 
-def test_service_takes_its_servers_along(tmp_path: Path) -> None:
-    """A virtual service that is deleted takes its real servers out with it."""
-    entries = (service(0, "-A"), real(0, None, IN), real(0, None, IN, name=TWO))
-    gone = (real(5, IN, None, name=TWO), service(10, "-D", who="operator root"))
-    one, two = lanes(tmp_path, *entries, *gone)
-    assert [(out.begin - NOW, out.cause) for out in one.outs] == [(10, "operator")]
-    assert [(out.begin - NOW, out.cause) for out in two.outs] == [(5, "www/http")]
-
-
 def test_fallback_has_no_lane(tmp_path: Path) -> None:
     """A fallback, which is out while all is well, is not drawn as a server that is out."""
     run = Run(WEB, "www/http", "", NOW, {"LVSALERT_FALLBACK": "192.0.2.2:8080"})
