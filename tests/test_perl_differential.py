@@ -136,7 +136,7 @@ SAME = [
 def test_same_verdict(monitor: str, talk: Talk, options: list[str]) -> None:
     """The Perl monitor and ours agree about a server, good or misbehaving."""
     with Misbehaving(talk, HOST) as server:
-        perl, ours = both(monitor, "-p", str(server.port), "-t", "1", *options, HOST)
+        perl, ours = both(monitor, "-p", str(server.port), "-t", "2", *options, HOST)
     assert perl in (NO_ERROR, FAILED)
     assert ours == perl
 
@@ -157,7 +157,7 @@ def test_same_verdict_about_hosts_that_refuse(monitor: str, hosts: list[str]) ->
     """The summary has each host once, as it was written, in the order of characters."""
     with refusing("0.0.0.0") as place:
         _, port = split(place)
-        perl, ours = both(monitor, "-p", str(port), "-t", "1", *hosts)
+        perl, ours = both(monitor, "-p", str(port), "-t", "2", *hosts)
     assert perl == ((1, " ".join(sorted(set(hosts)))) if hosts else NO_ERROR)
     assert ours == perl
 
@@ -175,7 +175,7 @@ def test_same_verdict_about_a_mixed_group(folder: Path) -> None:
         Misbehaving(misbehaving.silent, "127.0.8.24", port=port),
     ):
         hosts = [*codes, "127.0.8.24", "127.0.8.25"]
-        perl, ours = both(HTTP, "-p", str(port), "-t", "1", *hosts)
+        perl, ours = both(HTTP, "-p", str(port), "-t", "2", *hosts)
     assert perl == (1, "127.0.8.23 127.0.8.24 127.0.8.25")
     assert ours == perl
 
@@ -260,7 +260,7 @@ OWN_NETWORK = ("unshare", "--net", "sh", "-ec", _NETWORK, "sh")
 )
 def test_same_pings(arguments: str, expected: Verdict) -> None:
     """Hosts that answer, answer late, and never answer, with each of the options."""
-    perl, ours = both(FPING, "-r", "1", "-t", "300", *arguments.split(), within=OWN_NETWORK)
+    perl, ours = both(FPING, "-r", "1", "-t", "500", *arguments.split(), within=OWN_NETWORK)
     assert perl == expected
     assert ours == perl
 

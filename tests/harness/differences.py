@@ -34,7 +34,7 @@ class Difference:
     perl: Verdict
     ours: Verdict
     talk: Talk = PAGE
-    options: tuple[str, ...] = ("-t", "1")
+    options: tuple[str, ...] = ("-t", "2")
     host: str = HOST
 
 

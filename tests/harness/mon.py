@@ -111,7 +111,7 @@ class Mon:
     def start(self) -> None:
         """Start it, and wait until it takes commands."""
         self._program.start()
-        wait_until(self._is_up, 15, lambda: f"mon answers\n{self.story}")
+        wait_until(self._is_up, 60, lambda: f"mon answers\n{self.story}")
 
     def _is_up(self) -> bool:
         assert self._program.runs, f"mon ended\n{self.story}"
@@ -164,7 +164,7 @@ class Mon:
         pairs = re.findall(r"(\w+)=(?:'([^']*)'|(\S*))", line)
         return {name: quoted or plain for name, quoted, plain in pairs}
 
-    def wait_for_check(self, group: str, service: str, deadline: float = 20) -> None:
+    def wait_for_check(self, group: str, service: str, deadline: float = 60) -> None:
         """Wait until a check that begins from now on has ended."""
         begun = int(time.time())
 

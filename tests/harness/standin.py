@@ -58,7 +58,7 @@ class StandIn:
         return {place: (forwarding, int(weight)) for place, forwarding, weight in found}
 
     def wait_for(
-        self, virtual: str, places: set[str], story: Callable[[], str], deadline: float = 20
+        self, virtual: str, places: set[str], story: Callable[[], str], deadline: float = 60
     ) -> None:
         """Wait until exactly `places` are the real servers of a service."""
         wait_until(

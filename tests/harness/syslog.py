@@ -124,7 +124,7 @@ class Syslog:
             if entry.severity <= WARNING and not re.match(_DAILY_WORK, entry.text)
         ]
 
-    def wait_for(self, pattern: str, deadline: float = 10) -> str:
+    def wait_for(self, pattern: str, deadline: float = 60) -> str:
         """Wait for a message that `pattern` is found in, and return it."""
 
         def found() -> str | None:

@@ -49,7 +49,7 @@ class Vsftpd(Program):
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
         super().start()
-        wait_until(self._is_up, 10, lambda: f"vsftpd answers; it wrote: {self.output}")
+        wait_until(self._is_up, 60, lambda: f"vsftpd answers; it wrote: {self.output}")
 
     def _is_up(self) -> bool:
         assert self.runs, f"vsftpd ended: {self.output}"
