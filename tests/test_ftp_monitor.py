@@ -117,7 +117,7 @@ CASES = {
         "greeting: HTTP/1.1 400 Bad Request",
     ),
     "ssh": Case(
-        misbehaving.ssh_banner, "no greeting: not FTP: SSH-2.0-OpenSSH", f"greeting: {LATE}"
+        misbehaving.ssh_banner, "no greeting: not FTP: SSH-2.0-OpenSSH", "greeting: SSH-2.0-OpenSSH"
     ),
     "binary": Case(misbehaving.binary, "no greeting: not FTP: \\x00\\x01", "greeting: "),
     "no farewell": Case(

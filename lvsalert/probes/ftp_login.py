@@ -100,6 +100,17 @@ class _Client(ftplib.FTP):
             raise _Refused(f"replies of more than {_MAX_REPLY} bytes")
         return line
 
+    def getmultiline(self) -> str:
+        """Return the server's next reply; ftplib waits for the end of any line such as SSH-2.0."""
+        first = last = self.getline()
+        if not re.match(r"[0-9]{3}", first):
+            raise _Refused(first)
+        lines = [first]
+        while first[3:4] == "-" and (last[:3] != first[:3] or last[3:4] != " "):
+            last = self.getline()
+            lines.append(last)
+        return "\n".join(lines)
+
     def _expect(self, code: str, reply: str) -> None:
         self.said.append(reply)
         if reply[:4] not in (f"{code} ", f"{code}-"):
