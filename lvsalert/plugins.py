@@ -35,7 +35,7 @@ _SCHEDULERS = (
 MODULES = ("ip_vs", *(f"ip_vs_{name}" for name in _SCHEDULERS))
 """IPVS and its schedulers, as far as every kernel since 4.18 has them."""
 
-_MONITORS = ("fping.monitor", "ftp.monitor", "http.monitor")
+_MONITORS = ("external.monitor", "fping.monitor", "ftp.monitor", "http.monitor", "tcp.monitor")
 _ALERTS = ("lvs.alert",)
 PLUGINS = {"mondir": _MONITORS, "alertdir": _ALERTS}
 """The plugins by the keyword of mon.cf that says where mon looks for them."""
@@ -80,7 +80,7 @@ def check_prefix(prefix: str) -> str:
 
 
 def plugin_files(prefix: str, interpreter: str, folders: Sequence[str]) -> list[File]:
-    """Return the four plugins under ``prefix``.
+    """Return the plugins under ``prefix``.
 
     They run with ``interpreter`` and look for modules in its standard library, then in
     ``folders``. Nothing of the environment counts (-I), and the start spares the search for further

@@ -1,4 +1,4 @@
-"""Running the http and ftp monitors: in this process, and as mon runs them."""
+"""Running the http, ftp, tcp and external monitors: in this process, and as mon runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lvsalert import mon
-from lvsalert.commands import ftp_monitor, http_monitor
+from lvsalert.commands import external_monitor, ftp_monitor, http_monitor, tcp_monitor
 from lvsalert.commands.entry import Outcome
 from tests.harness.places import CHECKOUT
 
@@ -32,6 +32,16 @@ def http(*argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
 def ftp(*argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
     """Run ftp.monitor in this process; `environ` is its whole environment."""
     return ftp_monitor.run(argv, environ, lambda: "")
+
+
+def tcp(*argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
+    """Run tcp.monitor in this process; `environ` is its whole environment."""
+    return tcp_monitor.run(argv, environ, lambda: "")
+
+
+def external(*argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
+    """Run external.monitor in this process; `environ` is its whole environment."""
+    return external_monitor.run(argv, environ, lambda: "")
 
 
 def failed(outcome: Outcome) -> list[str]:

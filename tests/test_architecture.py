@@ -186,6 +186,10 @@ def test_commands_keep_no_state(name: str) -> None:
         ("lvsalert.commands.http_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
         ("lvsalert.commands.ftp_monitor", {"requests", "icmplib", "ssl", "ftplib", "subprocess"}),
         ("lvsalert.commands.fping_monitor", {"requests", "ssl", "subprocess", "sqlite3"}),
+        ("lvsalert.commands.tcp_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
+        ("lvsalert.commands.external_monitor", {"requests", "icmplib", "ssl", "sqlite3"}),
+        ("lvsalert.commands.tcp_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
+        ("lvsalert.commands.external_monitor", {"requests", "icmplib", "ssl", "sqlite3"}),
     ],
 )
 def test_start_up_draws_in_no_more_than_needed(module: str, absent: set[str]) -> None:

@@ -43,11 +43,11 @@ def _unchecked(_user: access.Account) -> None:
     pass
 
 
-def test_install_writes_the_four_plugins(tree: Path) -> None:
-    """The four plugins, executable by all, and nothing else are written and told."""
+def test_install_writes_the_plugins(tree: Path) -> None:
+    """The six plugins, executable by all, and nothing else are written and told."""
     before = set(looks(tree))
     done = put_in(tree)
-    assert done == (
+    assert done[:3] == (
         0,
         "".join(f"wrote         {plugin(tree, name)}\n" for name in NAMES)
         + "\nThese lines of /etc/mon/mon.cf let mon find them first:\n"
@@ -138,19 +138,19 @@ def test_another_hand_is_respected(tree: Path, spoil: Callable[[Path], None], wo
         f"lvs-director: {plugin(tree)} {words}\n"
         "lvs-director: nothing was written: move these files away, or choose another --prefix\n"
     )
-    assert put_in(tree) == (1, "", message)
+    assert put_in(tree)[:3] == (1, "", message)
     assert looks(tree) == before
 
 
 def test_all_conflicts_are_listed(tree: Path) -> None:
     """One run names every file that stands in the way."""
     put_in(tree, "--systemd")
-    foreign(plugin(tree, NAMES[3]))
+    foreign(plugin(tree, NAMES[-1]))
     edited(plugin(tree))
     foreign(tree / SYSTEM[1])
     told = put_in(tree, "--systemd").stderr.splitlines()
     assert [line.split()[1] for line in told[:-1]] == [
-        str(each) for each in (plugin(tree), plugin(tree, NAMES[3]), tree / SYSTEM[1])
+        str(each) for each in (plugin(tree), plugin(tree, NAMES[-1]), tree / SYSTEM[1])
     ]
 
 
@@ -221,7 +221,7 @@ def test_the_state_directory_is_mons(tree: Path) -> None:
 def test_a_bad_option_is_named(tree: Path, options: tuple[str, ...], message: str) -> None:
     """What cannot be understood ends with status 3, one line, and nothing written."""
     before = looks(tree)
-    assert put_in(tree, *options) == (3, "", f"lvs-director: {message}\n")
+    assert put_in(tree, *options)[:3] == (3, "", f"lvs-director: {message}\n")
     assert looks(tree) == before
 
 
@@ -248,15 +248,15 @@ def test_an_interpreter_that_no_script_can_name(
     monkeypatch.setattr(sys, "executable", interpreter)
     monkeypatch.setattr(install, "interpreter_trouble", _unchecked)
     before = looks(tree)
-    assert put_in(tree) == (3, "", f"lvs-director: {message}\n")
+    assert put_in(tree)[:3] == (3, "", f"lvs-director: {message}\n")
     assert looks(tree) == before
 
 
 def test_a_prefix_that_cannot_be_written_is_named(tree: Path) -> None:
     """An error of the file system names the file, with status 1."""
     done = director("install", "--mon-user", "root", "--prefix", "/proc/lvsalert")
-    assert done == (
+    assert done[:3] == (
         1,
         "",
-        "lvs-director: /proc/lvsalert/mon.d/fping.monitor: No such file or directory\n",
+        "lvs-director: /proc/lvsalert/mon.d/external.monitor: No such file or directory\n",
     )

@@ -60,6 +60,11 @@ _STUCK_SECONDS = 10.0
 _PIPE_BUF = 4096
 
 
+def external_monitor() -> NoReturn:
+    """Run external.monitor as a process."""
+    _run_process("external.monitor", "external_monitor", is_monitor=True)
+
+
 def fping_monitor() -> NoReturn:
     """Run fping.monitor as a process."""
     _run_process("fping.monitor", "fping_monitor", is_monitor=True)
@@ -73,6 +78,11 @@ def ftp_monitor() -> NoReturn:
 def http_monitor() -> NoReturn:
     """Run http.monitor as a process."""
     _run_process("http.monitor", "http_monitor", is_monitor=True)
+
+
+def tcp_monitor() -> NoReturn:
+    """Run tcp.monitor as a process."""
+    _run_process("tcp.monitor", "tcp_monitor", is_monitor=True)
 
 
 def lvs_alert() -> NoReturn:

@@ -10,14 +10,12 @@ from importlib import import_module
 
 from lvsalert.director import Checked
 from lvsalert.mon import reasons
-from lvsalert.plugins import DEFAULT_PREFIX
+from lvsalert.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.table import Endpoint
 from lvsalert.watches import Watch
 from lvsalert.workers import Workers
 
-_OURS = frozenset(
-    ("external.monitor", "fping.monitor", "ftp.monitor", "http.monitor", "tcp.monitor")
-)
+_OURS = frozenset(PLUGINS["mondir"])
 # Where mon's own monitors are.
 _FOLDERS = (f"{DEFAULT_PREFIX}/mon.d", "/usr/lib/mon/mon.d")
 _CANNOT_TELL = 3

@@ -25,8 +25,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     return monitor_outcome(_tcp_monitor, argv, environ, stdin)
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def parse_sent(text: str) -> bytes:
+    r"""Return what is sent: ``\n`` stands for the end of a line, as in ldirectord's request."""
+    return text.replace(r"\n", "\n").encode("utf-8", "surrogateescape")
 
 
 @command("tcp.monitor")
@@ -40,7 +41,12 @@ def _bytes(text: str) -> bytes:
     show_default=True,
     help="Seconds for one host.",
 )
-@click.option("--send", cls=EnvOption, type=Parsed("text", _bytes), help="Text to send.")
+@click.option(
+    "--send",
+    cls=EnvOption,
+    type=Parsed("text", parse_sent),
+    help=r"Text to send, with \n for the end of a line, and then the end.",
+)
 @click.option(
     "-m",
     "--match",

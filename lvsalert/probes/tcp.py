@@ -13,7 +13,11 @@ _MAX_SAID = 1 << 16
 
 
 class Check(NamedTuple):
-    """What is sent once connected, and what has to be found in the answer; None for neither."""
+    """What is sent once connected, and what has to be found in the answer; None for neither.
+
+    After what is sent comes the end of it, as ldirectord's ``simpletcp`` does, so that a server
+    which answers only then does.
+    """
 
     send: bytes | None = None
     match: re.Pattern[bytes] | None = None
@@ -33,6 +37,8 @@ def probe(check: Check, sock: socket.socket, _target: Target) -> Conversation:
                 unsent = unsent[sock.send(unsent) :]
             except BlockingIOError:
                 yield WRITE
+        if check.send is not None:
+            sock.shutdown(socket.SHUT_WR)
         while check.match is not None and not check.match.search(said):
             if len(said) > _MAX_SAID:
                 return Verdict(f"no match in {_MAX_SAID} bytes", said)

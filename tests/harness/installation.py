@@ -27,7 +27,7 @@ class Installation:
 
     @property
     def bin(self) -> Path:
-        """Where lvs-alert, lvs-director and the four plugins are."""
+        """Where lvs-alert, lvs-director and the six plugins are."""
         return self.folder / "venv" / "bin"
 
     @property

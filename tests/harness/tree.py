@@ -11,7 +11,14 @@ from lvsalert.commands import lvs_director
 if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
-NAMES = ("mon.d/fping.monitor", "mon.d/ftp.monitor", "mon.d/http.monitor", "alert.d/lvs.alert")
+NAMES = (
+    "mon.d/external.monitor",
+    "mon.d/fping.monitor",
+    "mon.d/ftp.monitor",
+    "mon.d/http.monitor",
+    "mon.d/tcp.monitor",
+    "alert.d/lvs.alert",
+)
 SYSTEM = ("etc/systemd/system/mon.service.d/lvsalert.conf", "etc/modules-load.d/lvsalert.conf")
 
 
@@ -45,7 +52,7 @@ def looks(tree: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def plugin(tree: Path, name: str = NAMES[2]) -> Path:
+def plugin(tree: Path, name: str = "mon.d/http.monitor") -> Path:
     """Return where a plugin lies in a tree."""
     return tree / "usr/local/lib/mon" / name
 
