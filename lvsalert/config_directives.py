@@ -111,6 +111,7 @@ VIRTUAL = {
     "secret": Directive("secret", read.quoted),
     "service": Directive("service", read.one_of(read.SERVICES)),
     "servicename": Directive(None, read.any_text),
+    "timeout": Directive(None, read.superseded),
     "virtualhost": Directive("virtual_host", read.virtual_host),
 }
 """What may stand below a virtual service, beside real servers, fallback, netmask and protocol."""

@@ -233,4 +233,4 @@ def email_states(text: str, _notes: list[str]) -> frozenset[str]:
 
 def superseded(_text: str, _notes: list[str]) -> object:
     """Refuse what was a directive once."""
-    raise UsageError("ldirectord knows it no longer: write negotiatetimeout")
+    raise UsageError("ldirectord knows it no longer: write checktimeout or negotiatetimeout")

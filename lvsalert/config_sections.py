@@ -198,10 +198,10 @@ class _Reader:
         """Return the name of a directive and the text behind ``=``."""
         match = _DIRECTIVE.match(text.lstrip())
         if match is None:
-            raise ConfigError(f"{self._name}:{self._line}: no directive: {text!r}")
+            raise ConfigError(f"{self._name}:{self._line}: {text!r} is not a directive")
         name, value = match.groups()
         if value is None:
-            raise ConfigError(f"{self._name}:{self._line}: {name}: no = behind it")
+            raise ConfigError(f"{self._name}:{self._line}: {name!r} has no = behind it")
         return name, value
 
     def _set(
@@ -224,20 +224,21 @@ class _Reader:
         """End a virtual service: what needs its protocol can be read now."""
         self._section = None
         protocol = section.protocol.name.lower()
+        six = "6" if section.family == socket.AF_INET6 else ""
         if section.own_fallback is not None:
             line, place = section.own_fallback
-            with self._at(line, "fallback") as notes:
+            with self._at(line, f"fallback{six}") as notes:
                 host = read_address(place.host, section.family, notes)
                 port_text = place.port if place.port is not None else section.place.port
                 port = read_port(port_text or "0", protocol)
             section.fallback = ConfiguredServer(host, port, place.forwarding, line=line)
-        with self._at(section.line, "virtual"):
+        with self._at(section.line, f"virtual{six}"):
             section.port = read_port(section.place.port or "0", protocol)
         for line, text in section.reals:
-            with self._at(line, "real") as notes:
+            with self._at(line, f"real{six}") as notes:
                 servers = read_real(text, section.family, notes)
             section.real_servers += (server._replace(line=line) for server in servers)
-        with self._at(section.line, "virtual"):
+        with self._at(section.line, f"virtual{six}"):
             if section.port == 0 and not section.place.fwmark and section.own.persistent is None:
                 raise UsageError("port 0 is for a persistent service only")
             for other in self._found.virtual:

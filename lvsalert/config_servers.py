@@ -71,8 +71,9 @@ class Place(NamedTuple):
 
 def note_dropped(text: str, dropped: str, notes: list[str]) -> None:
     """Note that a part of ``text`` is dropped, where it is more than blanks."""
-    if dropped.strip():
-        notes.append(f"{dropped.strip()!r} in {text!r} is ignored, as by ldirectord")
+    note = f"{dropped.strip()!r} in {text!r} is ignored, as by ldirectord"
+    if dropped.strip() and note not in notes:
+        notes.append(note)
 
 
 def read_virtual(text: str, family: int, notes: list[str]) -> Place:

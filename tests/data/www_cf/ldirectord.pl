@@ -1,0 +1,103 @@
+# perl ldirectord.pl PROGRAM <LIST-OF-FILES
+#
+# Has each file read by ldirectord's own read_config and ld_setup, all in one process, and prints a
+# line of JSON for each: the verdict, the line of the fault, the values that ldirectord works with.
+#
+# PROGRAM's text is taken without its main part, which would look for ipvsadm and start a daemon.
+# Names are not looked up: whatever could be a name has an address here.
+use strict;
+use warnings;
+no warnings 'once';
+
+use JSON::PP;
+
+my $program = shift @ARGV;
+$ENV{HOSTNAME} = 'director.example';
+open my $source, '<', $program or die "$program: $!";
+my $text = do { local $/; <$source> };
+close $source;
+$text =~ s/^# main code\n.*?^# functions\n//ms or die "$program is not laid out as expected";
+
+my ($line, $said);
+my $stubs = <<'END';
+$HOSTNAME = $ENV{HOSTNAME};
+$DAEMON_STATUS = $DAEMON_STATUS_STARTING;
+{
+    no warnings 'redefine';
+    *main::ld_exit = sub { die "ended\n" };
+    *main::ld_openlog = sub { 0 };
+    *main::__config_log = sub {
+        my ($at, $kind, $message) = @_;
+        ($line, $said) = ($at, $message) if $kind eq 'Error';
+    };
+    # A slip in a range can mean more real servers than there is memory for.
+    my $add_range = \&main::add_real_server_range;
+    *main::add_real_server_range = sub {
+        my ($at, $virtual, $first, $last) = @_;
+        die "too many\n" if $_[6] == AF_INET && ip_to_int($last) - ip_to_int($first) > 1e3;
+        $add_range->(@_);
+    };
+    my $look_up = \&main::getaddrinfo;
+    *main::getaddrinfo = sub {
+        my ($name, $service, $family) = @_;
+        my @found = $look_up->($name, $service, $family, 0, 0, 4);
+        return @found if defined $found[3];
+        return () if $name !~ /^[\w.+-]+$/ || $name =~ /^[0-9.]*$/;
+        return $look_up->($family == AF_INET6 ? '2001:db8::99' : '192.0.2.99', 0, $family);
+    };
+}
+sub number { defined $_[0] ? 0 + $_[0] : undef }
+sub server {
+    my ($r) = @_;
+    return undef unless defined $r;
+    return {
+        address => $r->{server}, port => number($r->{port}), method => $r->{forward},
+        weight => number($r->{weight}), lower => number($r->{'l-threshold'}) || 0,
+        upper => number($r->{'u-threshold'}) || 0,
+        request => $r->{request}, receive => $r->{receive},
+    };
+}
+sub service {
+    my ($v) = @_;
+    my $email = defined $v->{emailalert} ? $v->{emailalert} : $EMAILALERT;
+    my $states = defined $v->{emailalertstatus} ? $v->{emailalertstatus} : $EMAILALERTSTATUS;
+    my $own_interval = $FORKING eq 'yes' ? $v->{checkinterval} : undef;
+    my $quiescent = defined $v->{quiescent} ? $v->{quiescent} : $QUIESCENT;
+    my $cleanstop = defined $v->{cleanstop} ? $v->{cleanstop} : $CLEANSTOP;
+    my $every = defined $v->{emailalertfreq} ? $v->{emailalertfreq} : $EMAILALERTFREQ;
+    return {
+        protocol => $v->{protocol}, address => $v->{server}, port => number($v->{port}),
+        port_text => "$v->{port}", fwmark => number($v->{fwm}) || 0, is_six => $v->{addressfamily} == AF_INET6 ? 1 : 0,
+        scheduler => $v->{scheduler}, persistent => number($v->{persistent}),
+        netmask => $v->{netmask}, flags => $v->{schedflags}, ops => $v->{ops},
+        real_servers => [map { server($_) } @{$v->{real}}],
+        fallback => server($v->{protocol} eq 'fwm' ? $v->{fallback} : fallback_find($v)),
+        checktype => $v->{checktype}, connects => number($v->{num_connects}),
+        service => $v->{service}, checkport => number($v->{checkport}),
+        request => $v->{request}, receive => $v->{receive}, method => $v->{httpmethod},
+        virtualhost => $v->{virtualhost}, login => $v->{login}, passwd => $v->{passwd},
+        database => $v->{database}, secret => $v->{secret}, command => $v->{checkcommand},
+        timeout => number($v->{checktimeout}), negotiate => number($v->{negotiatetimeout}),
+        interval => number($own_interval || $CHECKINTERVAL), tries => number($v->{checkcount}),
+        failures => number($v->{failurecount}), quiescent => $quiescent, cleanstop => $cleanstop,
+        email => $email, states => number($states), every => number($every),
+        sender => $EMAILALERTFROM,
+    };
+}
+END
+eval "no warnings; no strict; package main; $text\n$stubs\n1" or die $@;
+
+my $json = JSON::PP->new->canonical->latin1;
+while (my $file = <STDIN>) {
+    chomp $file;
+    ($line, $said) = (undef, undef);
+    no strict 'vars';
+    $main::CONFIG = $file;
+    my $taken = eval { local $SIG{__WARN__} = sub { }; read_config(); ld_setup(); 1 };
+    close CFGFILE;
+    die $@ unless $taken || defined $said || $@ eq "too many\n";
+    my %answer = $taken || !defined $said
+        ? (services => [map { service($_) } @main::VIRTUAL], maintenance => $main::MAINTDIR)
+        : (line => 0 + $line, said => $said);
+    print $json->encode(\%answer), "\n";
+}
