@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert import mon
-from lvsalert.descriptors import Shares, shares
+from lvsalert.descriptors import shares
 from lvsalert.errors import UsageError
-from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
-from lvsalert.resolve import numeric
+from lvsalert.model import Result, parse_port, split_endpoint
+from lvsalert.resolve import MAX_LOOKUPS, numeric
 from lvsalert.sweep import Target
 
 if TYPE_CHECKING:
@@ -35,17 +35,15 @@ class Limits(NamedTuple):
     concurrency: int
     prefer_ipv6: bool
 
-    def seconds(self, names: Sequence[str], concurrency: int) -> float:
+    def seconds(self, names: Sequence[str], concurrency: int, lookups: int = MAX_LOOKUPS) -> float:
         """Return the seconds of the whole run.
 
-        Every round of hosts may take its whole time-out, and one more goes to names that were
-        looked up while the first ones ran.
+        Every round of hosts may take its whole time-out, and so may every round of look-ups.
         """
         if self.deadline is not None:
             return self.deadline
-        rounds = math.ceil(len(names) / concurrency)
-        if any(canonical_address(name) is None for name in names):
-            rounds += 1
+        unknown = len({name for name in names if not numeric(name)})
+        rounds = math.ceil(len(names) / concurrency) + math.ceil(unknown / lookups)
         return rounds * self.timeout + _SLACK_SECONDS
 
 
@@ -84,30 +82,28 @@ def by_sweep(targets: Sequence[Target], probe: Probe, limits: Limits) -> Run:
     """Return a run of conversations on the sweep."""
     from lvsalert.sweep import sweep
 
-    room = shares(limits.concurrency, _names_among(targets))
-    return _run(functools.partial(sweep, targets, probe), targets, limits, room)
+    return _run(functools.partial(sweep, targets, probe), targets, limits, per_host=1)
 
 
 def by_threads(targets: Sequence[Target], fetch: Fetch, limits: Limits) -> Run:
     """Return a run of a library's blocking calls in threads."""
     from lvsalert.probes.threaded import MAX_THREADS, probe_in_threads
 
+    limits = limits._replace(concurrency=min(limits.concurrency, MAX_THREADS))
     # A library opens a file of certificates beside its socket, or a second connection for data.
-    room = shares(min(limits.concurrency, MAX_THREADS), _names_among(targets), per_host=2)
-    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, room)
-
-
-def _names_among(targets: Sequence[Target]) -> int:
-    """Return how many different names have to be looked up."""
-    return len({each.name for each in targets if not numeric(each.name)})
+    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, per_host=2)
 
 
 def _run(
     probe: Callable[..., Sequence[Result]],
     targets: Sequence[Target],
     limits: Limits,
-    room: Shares,
+    per_host: int,
 ) -> Run:
+    names = [each.name for each in targets]
+    unknown = len({name for name in names if not numeric(name)})
+    room = shares(limits.concurrency, unknown, per_host=per_host)
+
     def until(deadline: float) -> Sequence[Result]:
         return probe(
             timeout=limits.timeout,
@@ -117,7 +113,7 @@ def _run(
             prefer_ipv6=limits.prefer_ipv6,
         )
 
-    return Run(until, limits.seconds([target.name for target in targets], room.hosts))
+    return Run(until, limits.seconds(names, room.hosts, room.lookups))
 
 
 def report(

@@ -33,7 +33,7 @@ class Workers(Generic[Job, Value]):
         self._work = work
         self._limit = limit
         self._threads = 0
-        self._waiting: deque[Job] = deque()
+        self._waiting = deque(jobs)
         self._running: dict[Job, float] = {}
         self._answers: deque[Answer[Job, Value]] = deque()
         self._lock = threading.Lock()
@@ -41,8 +41,8 @@ class Workers(Generic[Job, Value]):
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._open = True
-        for job in jobs:
-            self.add(job)
+        for _ in range(min(limit, len(self._waiting))):
+            self._start_thread()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there are answers to take."""

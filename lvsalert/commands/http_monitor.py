@@ -152,18 +152,18 @@ def _check(given: Mapping[str, Any]) -> http.Check:
 
 def _access(given: Mapping[str, Any], environ: Mapping[str, str]) -> Access | None:
     """Return how to reach the page beyond plain HTTP, None where plain HTTP will do."""
-    if not given["tls"] and not given["follow"]:
-        for option in ("cacert", "insecure"):
-            if given[option]:
-                raise UsageError(f"--{option} goes with --tls or --follow")
-        if given["user"] is None:
-            return None
+    may_use_tls = given["tls"] or given["follow"]
+    for option in ("cacert", "insecure"):
+        if given[option] and not may_use_tls:
+            raise UsageError(f"--{option} goes with --tls or --follow")
+    if given["user"] is None and not may_use_tls:
+        return None
     if ":" in (given["user"] or ""):
         raise UsageError(f"--user: {given['user']!r} has a colon, which ends a name (RFC 7617)")
     from lvsalert.probes.https import Access, trust
 
     return Access(
-        trust(given["cacert"], verify=not given["insecure"]),
+        trust(given["cacert"], verify=not given["insecure"]) if may_use_tls else None,
         tls=given["tls"],
         follow=given["follow"],
         user=given["user"],

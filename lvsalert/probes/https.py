@@ -38,11 +38,11 @@ _RESET = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN))
 class Access(NamedTuple):
     """How a page is reached beyond plain HTTP.
 
-    ``trust`` says which certificates are good. ``user`` and ``password`` are for basic
-    authentication (RFC 7617), in UTF-8.
+    ``trust`` says which certificates are good, None where no TLS can come up. ``user`` and
+    ``password`` are for basic authentication (RFC 7617), in UTF-8.
     """
 
-    trust: ssl.SSLContext
+    trust: ssl.SSLContext | None
     tls: bool = False
     follow: bool = False
     user: str | None = None
@@ -130,13 +130,14 @@ class _Session(requests.Session):
 
     def ask(self, check: Check, url: str) -> _Answer:
         """Send one request, and read as much of the answer as is asked for."""
+        trusted = self._access.trust
         with self.request(
             check.method,
             url,
             headers={"User-Agent": check.agent, **self._login_for(url)},
             timeout=self._reach.seconds_left(),
             stream=True,
-            verify=self._access.trust.verify_mode != ssl.CERT_NONE,
+            verify=trusted is None or trusted.verify_mode != ssl.CERT_NONE,
         ) as response:
             body, broken = _body_of(response, check.max_bytes, self._reach)
             location = response.headers.get("location")
@@ -166,7 +167,7 @@ class _Pinned(HTTPAdapter):
     port of the first URL stands for the target's; another one is asked on the same address.
     """
 
-    def __init__(self, reach: Reach, trusted: ssl.SSLContext, first: Any) -> None:
+    def __init__(self, reach: Reach, trusted: ssl.SSLContext | None, first: Any) -> None:
         self._reach = reach
         self._trusted = trusted
         self._usual = first.port or {"http": 80, "https": 443}[first.scheme]

@@ -172,12 +172,13 @@ class _Pool:
         self._spent: dict[int, float] = {}
         self.named: dict[str, list[int]] = {}
         self.results: dict[int, Result] = {}
-        self.threads: Workers[int, _Found] = Workers(self._work, (), concurrency)
         for index, target in enumerate(targets):
             if addresses := numeric(target.name):
-                self.add(index, addresses, 0.0)
+                self._addresses[index] = addresses
+                self._spent[index] = 0.0
             else:
                 self.named.setdefault(target.name, []).append(index)
+        self.threads: Workers[int, _Found] = Workers(self._work, list(self._addresses), concurrency)
 
     def add(self, index: int, addresses: list[Address], spent: float) -> None:
         """Have a target probed at its addresses; ``spent`` seconds of its time are gone."""
