@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lvsalert import config_readers as read
 
 
-@dataclass
 class Settings:
     """What directives have set, globally or for one virtual service; None where none has.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lvsalert.config_directives import GLOBAL, VIRTUAL, Directive, Settings
@@ -42,21 +41,24 @@ class ConfigError(UsageError):
     """The file cannot be taken as it is; the message is ``file:line: what``."""
 
 
-@dataclass
 class Section:
-    """A virtual service with its directives. ``own_fallback`` waits for the protocol."""
+    """A virtual service with its directives.
 
-    line: int
-    family: int
-    place: Place
-    protocol: Protocol
-    own: Settings = field(default_factory=Settings)
-    port: int = 0
-    netmask: str | None = None
-    own_fallback: tuple[int, Place] | None = None
-    fallback: ConfiguredServer | None = None
-    reals: list[tuple[int, str]] = field(default_factory=list)
-    real_servers: list[ConfiguredServer] = field(default_factory=list)
+    ``own_fallback`` and ``reals`` are lines that wait for the protocol.
+    """
+
+    def __init__(self, line: int, family: int, place: Place, protocol: Protocol) -> None:
+        self.line = line
+        self.family = family
+        self.place = place
+        self.protocol = protocol
+        self.own = Settings()
+        self.port = 0
+        self.netmask: str | None = None
+        self.own_fallback: tuple[int, Place] | None = None
+        self.fallback: ConfiguredServer | None = None
+        self.reals: list[tuple[int, str]] = []
+        self.real_servers: list[ConfiguredServer] = []
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -64,14 +66,14 @@ class Section:
         return self.protocol, self.place.host, self.port, self.place.fwmark, self.family
 
 
-@dataclass
 class Sections:
     """A whole file: its virtual services, global settings, fallbacks by family, and warnings."""
 
-    virtual: list[Section] = field(default_factory=list)
-    common: Settings = field(default_factory=Settings)
-    fallbacks: dict[int, Place] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.virtual: list[Section] = []
+        self.common = Settings()
+        self.fallbacks: dict[int, Place] = {}
+        self.warnings: list[str] = []
 
 
 def read_sections(text: str, name: str) -> Sections:
