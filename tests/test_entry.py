@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -274,6 +275,29 @@ def test_regular_expression_that_explodes_ends_with_3(way: tuple[str, ...]) -> N
         done = run("http.monitor", *options, server.place, env=PASSWORD)
     assert (done.returncode, done.stderr) == (3, b"")
     assert done.stdout == b"\nhttp.monitor: ended by SIGALRM\n"
+
+
+def test_watchdog_leaves_other_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of many runs in a process, each in its thread, does not set the process's alarm."""
+    monkeypatch.setattr(entry, "__name__", __name__)
+    timers: list[float] = []
+
+    def run_here() -> None:
+        with watchdog(1000.0):
+            timers.append(signal.getitimer(signal.ITIMER_REAL)[0])
+
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    remaining = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        thread = threading.Thread(target=run_here)
+        thread.start()
+        thread.join()
+        run_here()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *remaining)
+    assert timers[0] == 0.0
+    assert timers[1] > 900.0
 
 
 def test_watchdog_leaves_other_processes_alone() -> None:

@@ -135,9 +135,12 @@ def watchdog(seconds: float) -> Iterator[None]:
 
     The sweep keeps its deadline by itself; this is for what cannot be interrupted otherwise, such
     as a regular expression that explodes. It does nothing in a process of another kind, where
-    SIGALRM and its timer are somebody else's.
+    SIGALRM and its timer are somebody else's, nor in a thread that is one of many.
     """
-    if getattr(signal.getsignal(signal.SIGALRM), "__module__", None) != __name__:
+    import threading
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or getattr(signal.getsignal(signal.SIGALRM), "__module__", None) != __name__:
         yield
         return
     signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
