@@ -52,7 +52,7 @@ class Reach(NamedTuple):
         except OSError as error:
             if sock is not None:
                 sock.close()
-            if isinstance(error, socket.timeout):
+            if isinstance(error, (TimeoutError, socket.timeout)):
                 raise NotConnected(f"{self.late}, no connection") from None
             if isinstance(error, ConnectionResetError):
                 raise NotConnected("connection reset") from None
