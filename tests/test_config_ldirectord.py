@@ -57,7 +57,6 @@ REFUSED_BY_US_ALONE = {
 # What we take and ldirectord refuses: its message, and why.
 REFUSED_BY_LDIRECTORD_ALONE = {
     r"^timeout directive deprecated": "old files have it; it is taken as checktimeout",
-    r"^unable to open monitorfile": "the file is not written to here",
 }
 
 

@@ -17,6 +17,9 @@ open my $source, '<', $program or die "$program: $!";
 my $text = do { local $/; <$source> };
 close $source;
 $text =~ s/^# main code\n.*?^# functions\n//ms or die "$program is not laid out as expected";
+# A monitorfile would be made where it is not.
+$text =~ s/open\(MONITORFILE, ">>\$monitorfile"\) and close\(MONITORFILE\)/length \$monitorfile/
+    or die "$program opens its monitorfile in another way";
 
 my ($line, $said);
 my $stubs = <<'END';
