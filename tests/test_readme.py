@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-DEMO, SUITE, INSTALL, BY_HAND, DIRECTOR = BLOCKS
+DEMO, SUITE, INSTALL, BY_HAND, DIRECTOR, ONE_FILE = BLOCKS
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 
@@ -40,12 +40,13 @@ cp examples/mon-group.cf /etc/mon/mon.cf
 
 
 def test_every_block_of_commands_is_run_by_a_test() -> None:
-    """The README has no block of commands beyond the five that the tests here know."""
+    """The README has no block of commands beyond the six that the tests here know."""
     assert [block.split()[0] for block in BLOCKS] == [
         "examples/demo",
         "tests/run",
         "python3",
         "lvs-alert",
+        "lvs-director",
         "lvs-director",
     ]
 
@@ -108,6 +109,22 @@ def test_commands_of_lvs_director_speak_of_the_server(
     _run_each(BY_HAND, installation, standin, tmp_path)
     for said in _run_each(DIRECTOR, installation, standin, tmp_path):
         assert "192.168.0.1" in said
+
+
+def test_commands_of_the_director_set_up_and_take_down_what_the_file_says(
+    installation: Installation, standin: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands print mon.cf, set up the table, say that it runs, and take it down."""
+    monkeypatch.chdir(tmp_path)
+    real = "real = 127.0.0.1:80 gate 5"
+    (tmp_path / "www.cf").write_text(f"virtual = 10.0.0.3:80\n    checktype = on\n    {real}\n")
+    mon_cf, started, status, reloaded, stopped = _run_each(
+        ONE_FILE, installation, standin, tmp_path
+    )
+    assert "\nmondir" in mon_cf
+    assert "127.0.0.1:80 was out, is dr weight 5\n" in started
+    assert (status, reloaded) == ("running\n", "")
+    assert stopped.endswith("virtual service deleted\n")
 
 
 def _run_each(
