@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.harness.waiting import wait_until
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -85,6 +87,8 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        group = self._process.pid
+        wait_until(lambda: not _members(group), 60, f"all of {self.argv[0]} has ended", 0.005)
         self._process = None
 
     def __enter__(self) -> Self:
@@ -100,3 +104,14 @@ class Program:
     ) -> None:
         """Stop it."""
         self.stop()
+
+
+def _members(group: int) -> list[str]:
+    """Return the processes of a group that still have files open: zombies have none (proc(5))."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, of_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if of_group == str(group) and state not in "ZX":
+                members.append(stat.parent.name)
+    return members
