@@ -71,7 +71,8 @@ class Lookups:
     def take(self, timeout: float) -> list[Found]:
         """Return what was found since the last call; names that took ``timeout`` s are given up."""
         found = []
-        for name, value, seconds in self._workers.take():
+        for answer in self._workers.take():
+            name, value, seconds = answer.job, answer.value, answer.seconds
             if isinstance(value, ResolveError):
                 found.append(Found(name, [], str(value), seconds))
             elif isinstance(value, BaseException):

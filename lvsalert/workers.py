@@ -12,18 +12,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Callable, Generic, NamedTuple, TypeVar
+from typing import Callable, Generic, TypeVar
 
 Job = TypeVar("Job")
 Value = TypeVar("Value")
 
 
-class Answer(NamedTuple, Generic[Job, Value]):
+class Answer(Generic[Job, Value]):
     """What became of a job: its value or the exception that it raised, and the seconds it took."""
 
-    job: Job
-    value: Value | BaseException
-    seconds: float
+    def __init__(self, job: Job, value: Value | BaseException, seconds: float) -> None:
+        self.job = job
+        self.value = value
+        self.seconds = seconds
 
 
 class Workers(Generic[Job, Value]):

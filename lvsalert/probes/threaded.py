@@ -192,10 +192,12 @@ class _Pool:
 
     def take(self) -> None:
         """Judge what came, and give up what did not in time."""
-        for index, value, seconds in self.threads.take():
-            if isinstance(value, BaseException):
-                raise value
-            self.complete(index, value.judge(), seconds + self._spent[index], value.address)
+        for answer in self.threads.take():
+            index, found = answer.job, answer.value
+            if isinstance(found, BaseException):
+                raise found
+            seconds = answer.seconds + self._spent[index]
+            self.complete(index, found.judge(), seconds, found.address)
         for index in self.threads.overdue(self._timeout + _GRACE_SECONDS):
             late = Verdict(f"timed out after {self._timeout:g} s", b"")
             self.complete(index, late, self._timeout)
