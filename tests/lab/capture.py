@@ -1,7 +1,7 @@
 """Writes tests/data/ipvsadm/ anew from the real kernel: `python -m tests.lab.capture`, as root.
 
-`table.batch` there is what the tables shown are made of, `cases.json` holds what ipvsadm answered to
-each command of CASES on the table that the case asks for.
+`table.batch` there is what the tables shown are made of, `cases.json` holds what ipvsadm answered
+to each command of CASES on the table that the case asks for.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ TABLE = """\
 -a -t [2001:db8::3]:80 -r [2001:db8::11]:80 -g -w 5
 -a -t [2001:db8::3]:80 -r [2001:db8::12]:80 -i -w 5 -x 20 -y 10
 -A -t [2001:db8::3]:443 -s rr -p 600 -M 64
--a -t [2001:db8::3]:443 -r [2001:db8:ffff:ffff:ffff:ffff:ffff:fff1]:65535 -m -w 65535 -x 2147483647 -y 2147483646
+-a -t [2001:db8::3]:443 -r [2001:db8:ffff:ffff:ffff:ffff:ffff:fff1]:65535 -m -w 65535 -x 2147483647\
+ -y 2147483646
 -A -u [2001:db8::3]:53 -s rr
 -a -u [2001:db8::3]:53 -r [2001:db8::11]:53 -g -w 1
 -A -t 10.0.0.3:0 -s rr -p 300
@@ -364,7 +365,8 @@ CASES = (
     Case(
         "long spellings",
         V4,
-        "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.1:80 --masquerading --weight 4 --u-threshold 9 --l-threshold 8",
+        "--add-server --tcp-service 10.0.0.3:80 --real-server 192.168.0.1:80 --masquerading"
+        " --weight 4 --u-threshold 9 --l-threshold 8",
     ),
     Case("restore", "", "-R", V4 + "-a -t 10.0.0.3:80 -r 192.168.0.1:80 -g -w 5\n"),
     Case("restore, nothing", DEST, "-R", ""),

@@ -59,7 +59,7 @@ class Answers:
         """Return the names of the real servers that answered them."""
         return {answer.server for answer in self.since(moment) if answer.server is not None}
 
-    def wait_for(self, count: int, deadline: float = 60) -> float:
+    def wait_for(self, count: int, deadline: float = 120) -> float:
         """Wait for `count` answers to questions asked from now on; return when that began."""
         begun = time.monotonic()
         wait_until(
@@ -69,7 +69,7 @@ class Answers:
         )
         return begun
 
-    def wait_for_server(self, *names: str, deadline: float = 60) -> float:
+    def wait_for_server(self, *names: str, deadline: float = 120) -> float:
         """Wait until each of the real servers has answered from now on; return when that began."""
         begun = time.monotonic()
         wait_until(

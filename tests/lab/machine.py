@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,22 +84,19 @@ class Machine:
                 stderr=None if terminal else subprocess.STDOUT,
             )
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float | None) -> int:
         """Return the command's exit status.
 
-        Raises MachineError where the guest is not done after `timeout` seconds, or went away
+        Raises MachineError where the guest is not done after `timeout` seconds (None: it may take
+        any time), or went away
         without leaving a status: a guest that dies has failed, whatever qemu's own status is.
         """
-        deadline = time.monotonic() + timeout
-        while self.is_running():
-            if time.monotonic() > deadline:
-                self.stop()
-                raise MachineError(f"the guest took longer than {timeout:.0f} s\n{self.tail()}")
-            time.sleep(0.05)
-        return self.status()
-
-    def status(self) -> int:
-        """Return the exit status that the guest left, as wait() does, once it is off."""
+        assert self._qemu is not None, "the guest was not started"
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise MachineError(f"the guest took longer than {timeout} s\n{self.tail()}") from None
         left = self.share / "status"
         if not left.exists():
             raise MachineError(
@@ -112,7 +108,7 @@ class Machine:
         """Tell whether the guest is on."""
         return self._qemu is not None and self._qemu.poll() is None
 
-    def tail(self, lines: int = 40) -> str:
+    def tail(self, lines: int = 100) -> str:
         """Return the last lines of the console."""
         return "\n".join(self.console.splitlines()[-lines:])
 

@@ -84,9 +84,17 @@ def _do(*argv: str) -> None:
 
 def _run(argv: list[str], environment: dict[str, str], cwd: str, *, terminal: bool) -> int:
     """Run the command as a session of its own and reap every orphan until it ends."""
-    if terminal:
-        argv = ["setsid", "--ctty", "--wait", *argv]
-    child = subprocess.Popen(argv, env=environment, cwd=cwd, start_new_session=not terminal)
+    # The console cannot be a session's terminal, the line behind it can.
+    with Path("/dev/ttyS0" if terminal else "/dev/null").open("r+b", buffering=0) as line:
+        child = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *argv] if terminal else argv,
+            env=environment,
+            cwd=cwd,
+            start_new_session=not terminal,
+            stdin=line,
+            stdout=line if terminal else None,
+            stderr=line if terminal else None,
+        )
     while True:
         pid, status = os.wait()
         if pid == child.pid:
