@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
@@ -39,6 +39,9 @@ from lvsalert.verdicts import (
 )
 from lvsalert.wish import Asked, Wish, wish
 
+if TYPE_CHECKING:
+    from lvsalert.filed import Filed
+
 
 class Outside(NamedTuple):
     """What an alert asks of the world: addresses of names, whether a witness answers, who asks."""
@@ -68,10 +71,17 @@ class Outcome(NamedTuple):
 
 
 def run(
-    call: AlertCall, asked: Asked, place: Place, outside: Outside, *, dry_run: bool = False
+    call: AlertCall,
+    asked: Asked,
+    place: Place,
+    outside: Outside,
+    *,
+    filed: Filed | None = None,
+    dry_run: bool = False,
 ) -> Outcome:
     """Bring the table to what the alert wants.
 
+    With ``filed`` the entries and the shape of the service are those of the director's file.
     Names are looked up before the lock is taken. A host whose name has no address is left as it is
     and comes back among the errors; the others are done all the same. LvsalertError where nothing
     could be done at all.
@@ -85,7 +95,7 @@ def run(
     wanted = wish(call, asked)
     if not wanted.hosts_in and not wanted.hosts_out:
         return Outcome(virtual, who, remark=wanted.remark)
-    alert = _Alert(call, asked, virtual, who=who, outside=outside, door=place.door)
+    alert = _Alert(call, asked, virtual, who=who, outside=outside, door=place.door, filed=filed)
     alert.look_up(wanted)
     done = take_step(place, alert.decide, dry_run=dry_run)
     return Outcome(
@@ -112,6 +122,7 @@ class _Alert:
         who: str,
         outside: Outside,
         door: Ipvsadm,
+        filed: Filed | None,
     ) -> None:
         self._call = call
         self._asked = asked
@@ -119,6 +130,7 @@ class _Alert:
         self._outside = outside
         self._who = who
         self._door = door
+        self._filed = filed
         self._started = time.time()
         self._now = self._started
         self._key = str(virtual)
@@ -148,7 +160,7 @@ class _Alert:
         self.errors = list(self._unnamed)
         # Other runs may have been waited for, and what they noted must not lie in the future.
         self._now = time.time()
-        service = self._standing(actual)
+        service = self._shaped(actual.get(self._virtual))
         verdicts = self._verdicts(service)
         fallback = self._fallback_entry(service, verdicts)
         members = self._note(ledger, verdicts)
@@ -177,14 +189,18 @@ class _Alert:
         reasons = why_changed(ledger.causes(self._key), verdicts, good)
         if fallback is not None:
             reasons[fallback.endpoint] = "the fallback, for when no real server is in"
-        return Proposal({**actual, self._virtual: decision.service}, self._author(reasons))
+        desired = decision.service
+        if self._filed is not None:
+            desired = self._filed.with_thresholds(desired)
+        return Proposal({**actual, self._virtual: desired}, self._author(reasons))
 
     def _author(self, reasons: Mapping[str, str]) -> Author:
         why = "by hand" if self._call.by_hand else self._call.event.value
         return Author(self._who, why, reasons)
 
-    def _standing(self, actual: Table) -> Service:
-        service = actual.get(self._virtual)
+    def _shaped(self, service: Service | None) -> Service:
+        if self._filed is not None:
+            return self._filed.shaped(service, self._asked.scheduler)
         if service is not None:
             return service
         if self._asked.scheduler is None:
@@ -201,13 +217,19 @@ class _Alert:
         verdicts = []
         for host, failed in self._hosts:
             try:
-                real = self._entry(host, standing, self._asked.weight)
+                entries = self._entries(host, standing)
             except LvsalertError as error:
                 self.errors.append(error)
                 continue
             reason = printable(why.get(host.spelled, said)) if failed else ""
-            verdicts.append(Verdict(real, failed, reason))
+            verdicts += [Verdict(real, failed, reason) for real in entries]
         return verdicts
+
+    def _entries(self, host: Host, standing: Sequence[str]) -> list[RealServer]:
+        """Return the entries that a host stands for: one, or all that the file has there."""
+        if self._filed is not None:
+            return self._filed.entries(self._call.group, host)
+        return [self._entry(host, standing, self._asked.weight)]
 
     def _entry(self, host: Host, standing: Sequence[str], weight: int) -> RealServer:
         asked = self._asked
@@ -218,6 +240,8 @@ class _Alert:
     def _note(self, ledger: Ledger, verdicts: Sequence[Verdict]) -> list[Member]:
         """Write the verdicts into the ledger; return what is wanted of each real server."""
         now, call, asked = self._now, self._call, self._asked
+        if self._filed is not None:
+            self._filed.note_maintenance(ledger, now=now)
         if call.by_hand:
             return [
                 take_operator(ledger, self._key, each, now=now, drain=asked.quiesce)
@@ -249,7 +273,8 @@ class _Alert:
         fallback: RealServer | None,
     ) -> list[Member]:
         """Return the service's other real servers where the floor has to count them."""
-        if self._asked.real_server is None or self._asked.floor is None:
+        is_whole = self._asked.real_server is None and self._filed is None
+        if is_whole or self._asked.floor is None:
             return []
         causes = [endpoint for endpoint, each in known.items() if each.since is not None]
         others = bystanders(list(service.real_servers.values()), causes, members)
@@ -270,7 +295,7 @@ class _Alert:
     def _fallback_entry(self, service: Service, verdicts: Sequence[Verdict]) -> RealServer | None:
         """Return the fallback as it stands when it is in; one that is a member is none."""
         if self._fallback is None:
-            return None
+            return None if self._filed is None else self._filed.service.own_fallback
         try:
             real = self._entry(self._fallback, [address for address, _ in service.real_servers], 1)
             if any(each.real[:2] == real[:2] for each in verdicts):

@@ -22,6 +22,9 @@ from lvsalert.table import Endpoint
 OPERATOR = "operator"
 """The cause that a person sets."""
 
+MAINTENANCE = "maintenance"
+"""The cause that a file in ldirectord's maintenancedir is, a person's word as well."""
+
 
 _SCHEMA = """
 CREATE TABLE causes (
@@ -211,7 +214,7 @@ class Ledger:
         for endpoint, causes in self.causes(virtual).items():
             found[endpoint] = found.get(endpoint, Known())._replace(
                 since=causes[0].since,
-                by_operator=any(each.cause == OPERATOR for each in causes),
+                by_operator=any(each.cause in (OPERATOR, MAINTENANCE) for each in causes),
                 drained=all(each.drain for each in causes),
             )
         return found

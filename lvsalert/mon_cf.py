@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lvsalert.errors import UsageError
-from lvsalert.model import Protocol
 from lvsalert.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.watches import Watch, watches_of
-from lvsalert.www_cf import DirectorFile, FileService
+from lvsalert.www_cf import OPTION, DirectorFile, FileService
 
+_PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
 _HEAD = """\
 # mon.cf, written by lvs-director mon-config from {path}.
 # Change that file and write this one again, rather than change this one.
@@ -51,9 +52,9 @@ def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[s
     yield f"watch {watch.group}"
     yield f"    service {watch.service}"
     yield f"        interval {watch.interval}s"
-    yield f"        monitor {' '.join(watch.monitor)}"
-    for name, value in {**watch.variables, **_alert_variables(file, service)}.items():
-        yield f"        {name}={_line(name, value)}"
+    yield f"        monitor {' '.join(map(_word, watch.monitor))}"
+    for name, value in {**watch.variables, OPTION: file.path}.items():
+        yield f"        {name}={_value(name, value)}"
     yield "        redistribute lvs.alert"
     email = service.configured.email
     if email.addresses:
@@ -67,21 +68,27 @@ def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[s
             yield f"            upalert mail.alert {address}"
 
 
-def _alert_variables(file: DirectorFile, service: FileService) -> dict[str, str]:
-    virtual = service.virtual
-    is_mark = virtual.protocol is Protocol.FWMARK
-    variables = {
-        "LVSALERT_CONFIG": file.path,
-        "LVSALERT_PROTOCOL": "fwm" if is_mark else virtual.protocol.name.lower(),
-        "LVSALERT_VIRTUAL_SERVICE": virtual.words()[1],
-    }
-    if "-6" in virtual.words():
-        variables["LVSALERT_IPV6_FWMARK"] = "1"
-    return variables
+def _value(name: str, value: str) -> str:
+    """Return a value as it stands behind ``NAME=``; mon takes the line but for blanks at its end.
 
-
-def _line(name: str, value: str) -> str:
-    """Return a value as it stands behind ``NAME=``; mon takes the rest of the line as it is."""
-    if not value.isprintable() or value != value.strip() or value.endswith("\\"):
+    A regular expression gets an end that matches nothing. UsageError for what cannot stand there.
+    """
+    if name == "LVSALERT_MATCH" and value != value.rstrip():
+        value += "(?:)"
+    if (
+        not value.replace("\t", " ").isprintable()
+        or value != value.rstrip()
+        or value.endswith("\\")
+    ):
         raise UsageError(f"{name}: {value!r} cannot stand in a mon.cf")
     return value
+
+
+def _word(word: str) -> str:
+    """Return a word of a monitor's line, quoted for mon's quotewords where it has to be."""
+    if _PLAIN.fullmatch(word):
+        return word
+    if not word.isprintable():
+        raise UsageError(f"{word!r} cannot stand in a mon.cf")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

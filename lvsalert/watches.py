@@ -9,40 +9,40 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple
+from urllib.parse import quote
 
 from lvsalert.config import Check
-from lvsalert.model import join_endpoint
+from lvsalert.model import Protocol, VirtualService, join_endpoint
 from lvsalert.www_cf import FileService, Server, source_of
 
 # Checks that never fail a real server: nothing is to be watched.
 _UNWATCHED = frozenset(("off", "on"))
 # The statuses that ldirectord takes, and that it follows a redirect to find them.
 _GOOD_STATUS = "200-299"
+# What a path and a query are made of (RFC 3986); the percent sign is that of what is escaped there.
+_SAFE_IN_URL = "!$%&'()*+,/:;=?@[]~"
+_DNS_PORT = 53
 
 
 class Watch(NamedTuple):
     """One of mon's watches: a hostgroup, a service, a monitor with its variables.
 
-    ``hosts`` are as the monitor takes them, ``interval`` in seconds. ``variables`` are the
-    service's VAR=value lines, for the monitor and the alert alike; they hold what may have blanks.
-    ``servers`` are the real servers that the hosts stand for.
+    ``hosts`` are as the monitor takes them, each with the real servers that it stands for;
+    ``interval`` is in seconds. ``variables`` are the service's VAR=value lines, for the monitor and
+    the alert alike; they hold what may have blanks.
     """
 
     group: str
     service: str
-    hosts: tuple[str, ...]
+    hosts: Mapping[str, Sequence[Server]]
     interval: int
     monitor: tuple[str, ...]
     variables: Mapping[str, str]
-    servers: tuple[Server, ...]
 
-    def servers_of(self, host: str) -> list[Server]:
-        """Return the real servers that one of the hosts stands for."""
-        return [
-            server
-            for server in self.servers
-            if host in (server.real.address, join_endpoint(*server.endpoint))
-        ]
+    @property
+    def servers(self) -> list[Server]:
+        """Return the real servers that are watched."""
+        return [server for servers in self.hosts.values() for server in servers]
 
 
 def watches_of(service: FileService) -> list[Watch]:
@@ -60,9 +60,13 @@ def watches_of(service: FileService) -> list[Watch]:
         receive = check.receive if own.receive is None else own.receive
         alike[request, receive].append(server)
     group, name = source_of(service)
+    told = _names(service.virtual)
     found = []
     for number, ((request, receive), servers) in enumerate(alike.items(), 1):
         asked = check._replace(request=request, receive=receive)
+        if asked.type == "connect" and service.virtual.protocol is Protocol.UDP:
+            # As ldirectord does, since a datagram's port takes no connection.
+            asked = asked._replace(type="ping")
         hosts, port = _hosts(asked, servers)
         monitor, variables = _monitor(asked, port)
         found.append(
@@ -72,23 +76,41 @@ def watches_of(service: FileService) -> list[Watch]:
                 hosts,
                 check.interval,
                 monitor,
-                {key: text for key, text in variables.items() if text},
-                tuple(servers),
+                {key: text for key, text in variables.items() if text} | told,
             )
         )
     return found
 
 
-def _hosts(check: Check, servers: Sequence[Server]) -> tuple[tuple[str, ...], int | None]:
+def _names(virtual: VirtualService) -> dict[str, str]:
+    """Return the variables that name a virtual service to external.monitor and lvs.alert."""
+    is_mark = virtual.protocol is Protocol.FWMARK
+    variables = {
+        "LVSALERT_PROTOCOL": "fwm" if is_mark else virtual.protocol.name.lower(),
+        "LVSALERT_VIRTUAL_SERVICE": virtual.words()[1],
+    }
+    if "-6" in virtual.words():
+        variables["LVSALERT_IPV6_FWMARK"] = "1"
+    return variables
+
+
+def _hosts(check: Check, servers: Sequence[Server]) -> tuple[dict[str, list[Server]], int | None]:
     """Return the hosts as a monitor takes them, and the port that is meant for all of them.
 
     The port is None where there is none, or where each host carries its own.
     """
-    ports = {check.port_of(server.real.port) for server in servers}
-    addresses = tuple(dict.fromkeys(server.real.address for server in servers))
-    if len(ports) == 1 or check.type == "ping":
-        return addresses, ports.pop()
-    return tuple(join_endpoint(*server.endpoint) for server in servers), None
+    ports = {
+        server: check.port_of(server.configured.port or server.real.port) for server in servers
+    }
+    alike = set(ports.values())
+    carries_port = check.type in ("external", "external-perl")
+    is_bare = check.type == "ping" or (len(alike) == 1 and not carries_port)
+    hosts: dict[str, list[Server]] = defaultdict(list)
+    for server, port in ports.items():
+        own = server.configured.port if carries_port else port
+        address = server.real.address
+        hosts[address if is_bare or not own else join_endpoint(address, own)].append(server)
+    return dict(hosts), alike.pop() if is_bare and check.type != "ping" else None
 
 
 _Words = tuple[tuple[str, ...], dict[str, str]]
@@ -102,9 +124,9 @@ def _monitor(check: Check, port: int | None) -> _Words:
     speak = _BY_SERVICE.get(check.service)
     if speak is not None:
         return speak(check, at)
-    # What neither mon nor we speak without further words is at least connected to.
-    monitor = _STOCK.get(check.service, "tcp.monitor")
-    return (monitor, "-t", str(check.negotiate_timeout), *at), {}
+    stock = _stock(check, port)
+    # What neither mon nor we speak is at least connected to.
+    return stock or ("tcp.monitor", "-t", str(check.negotiate_timeout), *at), {}
 
 
 def _connect(check: Check, at: tuple[str, ...]) -> _Words:
@@ -116,14 +138,16 @@ def _ping(check: Check, _at: tuple[str, ...]) -> _Words:
 
 
 def _external(check: Check, _at: tuple[str, ...]) -> _Words:
-    return ("external.monitor", "-t", str(check.timeout)), {"LVSALERT_COMMAND": check.command}
+    perl = ("--perl",) if check.type == "external-perl" else ()
+    words = ("external.monitor", "-t", str(check.timeout), *perl)
+    return words, {"LVSALERT_COMMAND": check.command}
 
 
 def _http(check: Check, at: tuple[str, ...]) -> _Words:
     timeout = str(check.negotiate_timeout)
     words = ("http.monitor", "-t", timeout, *at, "--follow", "--status", _GOOD_STATUS)
     return words, {
-        "LVSALERT_URL": f"/{check.request.lstrip('/')}",
+        "LVSALERT_URL": quote(f"/{check.request.lstrip('/')}", safe=_SAFE_IN_URL),
         "LVSALERT_MATCH": check.receive,
         "LVSALERT_METHOD": check.method,
         "LVSALERT_HOST_HEADER": check.virtual_host or "",
@@ -151,7 +175,9 @@ def _ftp(check: Check, at: tuple[str, ...]) -> _Words:
 
 def _simpletcp(check: Check, at: tuple[str, ...]) -> _Words:
     words = ("tcp.monitor", "-t", str(check.negotiate_timeout), *at)
-    return words, {"LVSALERT_SEND": check.request.lstrip("/"), "LVSALERT_MATCH": check.receive}
+    # ldirectord holds each line of the answer against it, and wants one line at least.
+    match = f"(?m){check.receive}" if check.receive else r"[\s\S]"
+    return words, {"LVSALERT_SEND": check.request.removeprefix("/"), "LVSALERT_MATCH": match}
 
 
 _BY_TYPE: dict[str, Callable[[Check, tuple[str, ...]], _Words]] = {
@@ -166,7 +192,7 @@ _BY_SERVICE: dict[str, Callable[[Check, tuple[str, ...]], _Words]] = {
     "ftp": _ftp,
     "simpletcp": _simpletcp,
 }
-# mon's own monitors that need nothing but port and time-out.
+# mon's own monitors that take port and time-out alike.
 _STOCK = {
     "smtp": "smtp.monitor",
     "submission": "smtp.monitor",
@@ -174,3 +200,27 @@ _STOCK = {
     "pop": "pop3.monitor",
     "nntp": "nntp.monitor",
 }
+
+
+def _stock(check: Check, port: int | None) -> tuple[str, ...]:
+    """Return mon's own monitor for a service, none where it has none or lacks what it needs.
+
+    They take one port for all hosts.
+    """
+    timeout, asked = str(check.negotiate_timeout), check.request.removeprefix("/")
+    login = ("--port", str(port), "--username", check.login, "--password", check.password)
+    words = {
+        **{name: (program, "-t", timeout, "-p", str(port)) for name, program in _STOCK.items()},
+        "ldap": (
+            *("ldap.monitor", "-port", str(port), "-basedn", asked),
+            *("-filter", "objectclass=*", "-attribute", "objectClass"),
+        ),
+        "mysql": (
+            *("msql-mysql.monitor", "--mode", "mysql", "--timeout", timeout),
+            *(*login, "--database", check.database),
+        ),
+        "radius": ("radius.monitor", *login, "--secret", check.secret),
+    }
+    if asked and port == _DNS_PORT:
+        words["dns"] = ("dns.monitor", "-caching_only", "-query", asked, "-timeout", timeout)
+    return words.get(check.service, ()) if port is not None else ()

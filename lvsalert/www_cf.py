@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lvsalert.config import Config, ConfiguredServer, ConfiguredService, address_range, parse
@@ -15,6 +15,11 @@ from lvsalert.table import Endpoint, Service
 
 FOLDERS = ("/etc/ha.d", "/etc/ha.d/conf")
 DEFAULT_FILE = "ldirectord.cf"
+OPTION = "LVSALERT_CONFIG"
+"""The variable that names the file to lvs.alert."""
+
+
+_Found = dict[tuple[str, int], str]
 
 
 class Server(NamedTuple):
@@ -38,6 +43,17 @@ class FileService(NamedTuple):
     fallback: RealServer | None
 
     @property
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints of its real servers."""
+        return [server.endpoint for server in self.servers]
+
+    @property
+    def own_fallback(self) -> RealServer | None:
+        """Return the fallback; one that is a real server of the service itself is none."""
+        real = self.fallback
+        return None if real is None or (real.address, real.port) in self.endpoints else real
+
+    @property
     def empty(self) -> Service:
         """Return the service as it is created, without a real server."""
         return Service(self.virtual, self.configured.scheduler, self.configured.flags, {})
@@ -57,14 +73,18 @@ def find(name: str) -> str:
     It is looked for in heartbeat's folders and then as it was given (ldirectord(8)). NotDoneError
     where there is none.
     """
-    tried = []
-    for folder in (*FOLDERS, ""):
-        for suffix in ("", ".cf"):
-            path = os.path.join(folder, name + suffix)
-            if os.path.isfile(path):
-                return path
-            tried.append(path)
-    raise NotDoneError(f"{name}: no such file: tried {', '.join(dict.fromkeys(tried))}")
+    paths = candidates(name)
+    found = next((path for path in paths if os.path.isfile(path)), None)
+    if found is None:
+        raise NotDoneError(f"{name}: no such file: tried {', '.join(paths)}")
+    return found
+
+
+def candidates(name: str) -> list[str]:
+    """Return the paths that the file called ``name`` may have, in the order of the search."""
+    folders = (*FOLDERS, "")
+    paths = [os.path.join(each, name + suffix) for each in folders for suffix in ("", ".cf")]
+    return list(dict.fromkeys(paths))
 
 
 def load(name: str, lookup: Lookup) -> DirectorFile:
@@ -73,26 +93,67 @@ def load(name: str, lookup: Lookup) -> DirectorFile:
     NotDoneError where it cannot be read, UsageError (``file:line: what``) where it cannot be taken,
     ResolveError for a name without an address.
     """
-    path = find(name)
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-    except OSError as error:
-        raise NotDoneError(f"{path}: {error.strerror}") from None
-    config = parse(text, path)
-    found = _look_up(config, lookup)
+    path, config = _read(name)
+    found = _look_up(config.services, lookup)
     return DirectorFile(
         path, config, tuple(_resolved(each, found, path) for each in config.services)
     )
 
 
-_Found = dict[tuple[str, int], str]
+def load_service(name: str, lookup: Lookup, virtual: VirtualService) -> DirectorFile:
+    """Find and read a file, and resolve no more of it than one service.
+
+    A real server whose name has no address is left out, so that one name does not keep the others
+    from being judged. Errors are those of ``load``; UsageError where the file has no such service.
+    """
+    path, config = _read(name)
+    named = [each for each in config.services if _may_be(each, virtual)]
+    found = _look_up(named, lookup)
+    for service in named:
+        if _virtual(service, found) == virtual:
+            reals = tuple(each for each in service.real_servers if _is_found(each, service, found))
+            whole = _resolved(service._replace(real_servers=reals), found, path)
+            return DirectorFile(path, config, (whole,))
+    raise UsageError(f"{path}: has no virtual service {virtual}")
 
 
-def _look_up(config: Config, lookup: Lookup) -> _Found:
-    """Return one address for each name and family in the file, all names looked up at once."""
+def _read(name: str) -> tuple[str, Config]:
+    path = find(name)
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            text = file.read()
+    except OSError as error:
+        raise NotDoneError(f"{path}: {error.strerror}") from None
+    return path, parse(text, path)
+
+
+def _may_be(service: ConfiguredService, virtual: VirtualService) -> bool:
+    """Return whether a service of the file is ``virtual``, as far as is known without a look-up."""
+    same = (service.protocol, service.port, service.fwmark, service.family)
+    if same != (virtual.protocol, virtual.port, virtual.fwmark, virtual.family):
+        return False
+    return canonical_address(service.address) in (None, virtual.address)
+
+
+def _virtual(service: ConfiguredService, found: _Found) -> VirtualService | None:
+    """Return what names a service in the table, None where its address is not known."""
+    address: str | None = ""
+    if service.protocol is not Protocol.FWMARK:
+        address = canonical_address(service.address) or found.get((service.address, service.family))
+    if address is None:
+        return None
+    return VirtualService(service.protocol, address, service.port, service.fwmark, service.family)
+
+
+def _is_found(server: ConfiguredServer, service: ConfiguredService, found: _Found) -> bool:
+    names = [name for name in (server.address, server.last) if name]
+    return all(canonical_address(name) or (name, service.family) in found for name in names)
+
+
+def _look_up(services: Iterable[ConfiguredService], lookup: Lookup) -> _Found:
+    """Return one address for each name and family in services, all names looked up at once."""
     names: dict[int, set[str]] = {socket.AF_INET: set(), socket.AF_INET6: set()}
-    for service in config.services:
+    for service in services:
         for name in _names(service):
             if name and canonical_address(name) is None:
                 names[service.family].add(name)
@@ -118,11 +179,9 @@ def _resolved(service: ConfiguredService, found: _Found, path: str) -> FileServi
             raise ResolveError(f"{path}:{line}: {name}: no address found")
         return address
 
-    is_mark = service.protocol is Protocol.FWMARK
-    address = "" if is_mark else address_of(service.address, service.line)
-    virtual = VirtualService(
-        service.protocol, address, service.port, service.fwmark, service.family
-    )
+    virtual = _virtual(service, found)
+    if virtual is None:
+        raise ResolveError(f"{path}:{service.line}: {service.address}: no address found")
     servers: list[Server] = []
     for each in service.real_servers:
         first = address_of(each.address, each.line)
@@ -140,14 +199,6 @@ def _entry(virtual: VirtualService, server: ConfiguredServer, address: str) -> R
     maps = server.forwarding is Forwarding.MASQUERADING
     port = server.port if maps and server.port else virtual.port
     return RealServer(address, port, server.forwarding, server.weight, server.upper, server.lower)
-
-
-def service_of(file: DirectorFile, virtual: VirtualService) -> FileService:
-    """Return the file's service that ``virtual`` names. UsageError where it has none."""
-    for service in file.services:
-        if service.virtual == virtual:
-            return service
-    raise UsageError(f"{file.path}: has no virtual service {virtual}")
 
 
 def source_of(service: FileService) -> tuple[str, str]:

@@ -81,6 +81,7 @@ OPTIONS: list[tuple[str, str | None, tuple[str, ...]]] = [
     ("dry-run", None, OUT),
     # Where they lead is tried further down.
     ("ipvsadm", "ipvsadm", OUT),
+    ("config", "/nowhere/www.cf", OUT),
     ("state-dir", "", OUT),
 ]
 

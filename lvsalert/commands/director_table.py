@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 import click
 
-from lvsalert import director, mon_cf
+from lvsalert import director, maintenance, mon_cf
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, command, whole
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
 from lvsalert.commands.probing import probe
 from lvsalert.commands.syslogging import log
-from lvsalert.errors import LvsalertError, NoKernelError
+from lvsalert.errors import IpvsadmError, LvsalertError, NoKernelError
 from lvsalert.ipvsadm import Ipvsadm
+from lvsalert.model import VirtualService
 from lvsalert.mon import printable
 from lvsalert.step import Place, describe
-from lvsalert.www_cf import DEFAULT_FILE, find, load
+from lvsalert.table import Endpoint, Table
+from lvsalert.view import consult
+from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, candidates, load
 
 _NAME = "lvs-director"
 _JOURNAL_DAYS = 90.0
+# What a kernel with IPVS shows of its table.
+_KERNEL_TABLE = "/proc/net/ip_vs"
 
 _file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
 _unchecked = click.option(
@@ -65,7 +72,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     """
     place, found = _place(given), load(file, lookup)
     checks = None if given["unchecked"] else probe
-    done = director.start(place, found, _who(), checks)
+    done = director.start(place, found, _who(), checks, _kept_out(found))
     remarks = [*found.config.warnings, *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
@@ -87,7 +94,7 @@ def reload_command(file: str, **given: Any) -> Outcome:
     """
     place, found = _place(given), load(file, lookup)
     checks = None if given["unchecked"] else probe
-    done = director.reload(place, found, _who(), checks)
+    done = director.reload(place, found, _who(), checks, _kept_out(found))
     return _told(done, [*found.config.warnings, *done.remarks])
 
 
@@ -104,18 +111,21 @@ def stop_command(file: str, **given: Any) -> Outcome:
     director goes on listening for the other's connections.
     """
     remarks: list[str] = []
-    path, virtuals = file, []
+    virtuals: list[VirtualService] = []
     try:
-        path = find(file)
         virtuals = [service.virtual for service in load(file, lookup).services]
     except LvsalertError as error:
         remarks.append(str(error))
     place = _place(given)
     try:
-        done = director.stop(place, path, virtuals, _who())
+        done = director.stop(place, candidates(file), virtuals, _who())
         if given["sync_interface"] is not None:
             place.door.synchronise("backup", given["sync_interface"], given["sync_id"])
     except NoKernelError as error:
+        return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
+    except IpvsadmError as error:
+        if shutil.which(given["ipvsadm"]) is not None or os.path.exists(_KERNEL_TABLE):
+            raise
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
     return _told(done, remarks)
 
@@ -131,14 +141,28 @@ def mon_config_command(file: str) -> Outcome:
 
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
     """Return what ``status FILE`` says: running or stopped, with status 0 or 3 (LSB)."""
-    virtuals = [service.virtual for service in load(file, lookup).services]
+    lines = []
+    try:
+        virtuals = [str(service.virtual) for service in load(file, lookup).services]
+    except LvsalertError as error:
+        lines.append(str(error))
+        # A slip of the pen in a file that is there does not make another node take over.
+        paths = [each for each in candidates(file) if os.path.isfile(each)]
+        virtuals, _ = consult(given["state_dir"], lambda ledger: director.kept(ledger, paths))
+    table: Table = {}
     try:
         table = Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"]).read()
-    except NoKernelError:
-        table = {}
+    except NoKernelError as error:
+        lines.append(str(error))
+    errors = "".join(f"{_NAME}: {printable(line)}\n" for line in lines)
     if director.is_running(table, virtuals):
-        return Outcome(0, "running\n")
-    return Outcome(3, "stopped\n")
+        return Outcome(0, "running\n", errors)
+    return Outcome(3, "stopped\n", errors)
+
+
+def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
+    folder = file.config.maintenance_dir
+    return maintenance.kept_out(folder, file.services, maintenance.names_of)
 
 
 def _place(given: Mapping[str, Any]) -> Place:

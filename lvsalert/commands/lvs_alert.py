@@ -93,6 +93,12 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     help="The virtual service, or the firewall mark.",
 )
 @click.option(
+    "--config",
+    cls=EnvOption,
+    metavar="FILE",
+    help="ldirectord's file, which gives what the options below leave open.",
+)
+@click.option(
     "-R",
     "--real-server",
     cls=EnvOption,
@@ -225,7 +231,13 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         user_name() if call.by_hand else "",
     )
     asked = _asked(given, ctx.obj.given)
-    done = alert.run(call, asked, place, outside, dry_run=given["dry_run"])
+    filed = None
+    if given["config"] is not None:
+        # Not imported by runs without a file, which have no use for its reader.
+        from lvsalert.commands.alert_file import with_file
+
+        filed, asked = with_file(given["config"], asked, given, ctx.obj.given)
+    done = alert.run(call, asked, place, outside, filed=filed, dry_run=given["dry_run"])
     return _told(done, given)
 
 

@@ -87,6 +87,6 @@ def _checked(watch: Watch, status: int, output: str) -> Checked:
     why = reasons(detail)
     failed: dict[Endpoint, str] = {}
     for host in named if status else ():
-        for server in watch.servers_of(host):
+        for server in watch.hosts.get(host, ()):
             failed[server.endpoint] = why.get(host, "failed its check")
     return Checked(watch, failed, is_told=True, remark="")
