@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.monitors import PASSWORD, run, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PAGE = replies(OK + b"\r\ntest page\n")
 HARMLESS = {
@@ -111,6 +111,22 @@ def test_signal_before_probing_ends_a_monitor_with_3(folder: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert _ends(process) == (3, b"\nhttp.monitor: ended by SIGTERM\n", b"")
     os.close(writer)
+
+
+def _catches(pid: int, signum: int) -> bool:
+    """Say whether a process has a handler for a signal (proc(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask.split()[1], 16) >> (signum - 1) & 1)
+
+
+@pytest.mark.parametrize("name", ["http.monitor", "ftp.monitor"])
+def test_signal_that_comes_early_finds_its_handler(silent: Misbehaving, name: str) -> None:
+    """A monitor can be ended long before it knows what it is to do."""
+    process = start(name, silent.place)
+    wait_until(lambda: _catches(process.pid, signal.SIGTERM), 20, "the handler is there", 0.0005)
+    process.send_signal(signal.SIGTERM)
+    assert _ends(process) == (3, f"\n{name}: ended by SIGTERM\n".encode(), b"")
 
 
 def _open_writer(fifo: Path) -> int | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = ""
-LATE = "timed out after 1 s"
+LATE = "timed out after 2 s"
 PLAIN: tuple[str, ...] = ()
 LOGIN = ("--user", "me")
 
@@ -153,7 +153,7 @@ def zoo(request: pytest.FixtureRequest) -> Iterator[Zoo]:
         places["refuses"] = servers.enter_context(refusing(address))
         places["never accepts"] = servers.enter_context(unanswering(address))
         verdicts = {
-            way: reasons(ftp("-t", "1", *way, *places.values(), environ=PASSWORD))
+            way: reasons(ftp("-t", "2", *way, *places.values(), environ=PASSWORD))
             for way in (PLAIN, LOGIN)
         }
         yield Zoo(places, verdicts)
@@ -202,7 +202,7 @@ def test_step_that_goes_wrong_is_named(answers: dict[bytes, bytes], reason: str)
         Misbehaving(script({**WELCOME, **answers})) as server,
         Misbehaving(script({**WELCOME, b"TYPE": b"550 Out of paper.\r\n"})) as other,
     ):
-        options = ("-t", "1", *LOGIN, *path)
+        options = ("-t", "2", *LOGIN, *path)
         found = reasons(ftp(*options, server.place, other.place, environ=PASSWORD))
     assert found.get(server.place, GOOD).startswith(reason)
     assert (server.place in found) == bool(reason)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from lvsalert import mon
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Misbehaving, Talk, refusing, replies, unanswering
-from tests.monitors import PASSWORD, http, reasons
+from tests.harness.nginx import serving
+from tests.harness.places import free_port, join
+from tests.monitors import PASSWORD, failed, http, reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 GOOD = ""
-LATE = "timed out after 1 s"
+LATE = "timed out after 2 s"
 PLAIN: tuple[str, ...] = ()
 REQUESTS = ("--user", "me")
 
@@ -112,7 +116,7 @@ def zoo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         places["refuses"] = servers.enter_context(refusing(address))
         places["never accepts"] = servers.enter_context(unanswering(address))
         verdicts = {
-            way: reasons(http("-t", "1", *way, *places.values(), environ=PASSWORD))
+            way: reasons(http("-t", "2", *way, *places.values(), environ=PASSWORD))
             for way in (PLAIN, REQUESTS)
         }
         yield Zoo(places, verdicts)
@@ -138,3 +142,82 @@ def test_server_that_is_not_there_gets_its_reason(zoo: Zoo, way: tuple[str, ...]
 def test_both_ways_to_fetch_a_page_find_the_same_hosts_failed(zoo: Zoo) -> None:
     """Plain and through requests, the same servers are good."""
     assert zoo.verdicts[PLAIN].keys() == zoo.verdicts[REQUESTS].keys()
+
+
+SERVED = OK + b"Server: test/1.0\r\nContent-Length: 10\r\n\r\ntest page\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "reason"),
+    [
+        ((), SERVED, GOOD),
+        (("--status", "200"), SERVED, GOOD),
+        (("--status", "301-302,404"), SERVED, "status 200 is not accepted"),
+        (("--status", "404"), b"HTTP/1.1 404 Gone\r\n\r\n", GOOD),
+        (("-m", "test page"), SERVED, GOOD),
+        (("-m", "^HTTP/1.1 200 OK"), SERVED, GOOD),
+        (("-m", "Server: test"), SERVED, GOOD),
+        (("-m", "test/1.0.*page"), SERVED, GOOD),
+        (("-m", "nowhere"), SERVED, "no match for 'nowhere'"),
+        (("-m", "test", "--status", "404"), SERVED, "status 200 is not accepted"),
+        (("-m", "größe"), OK + "\r\nDie größe".encode(), GOOD),
+        (("-m", "gr\\S+e"), OK + "\r\nDie größe".encode("latin-1"), GOOD),
+        (("--method", "HEAD"), SERVED.replace(b"test page\n", b""), GOOD),
+        (("--method", "HEAD", "-m", "test page"), OK + b"\r\n", "no match for 'test page'"),
+        (("--max-bytes", "4", "-m", "test$"), SERVED, GOOD),
+        (("--max-bytes", "3", "-m", "test$"), SERVED, "no match for 'test$'"),
+        (("--max-bytes", "0"), OK + b"Content-Length: 10\r\n\r\n", GOOD),
+        (("--max-bytes", "10"), OK + b"Content-Length: 9999\r\n\r\ntest page\n", GOOD),
+        (("--max-bytes", "11"), OK + b"Content-Length: 9999\r\n\r\ntest page\n", LATE),
+        (("--slow", "0"), SERVED, "answered in "),
+        (("--slow", "20000"), SERVED, GOOD),
+        (("-m", "^.*\r\n\r\n$"), OK + b"Content-Length: 0\r\n\r\n", GOOD),
+    ],
+    ids=str,
+)
+def test_options_mean_the_same_on_both_ways(
+    options: tuple[str, ...], answer: bytes, reason: str
+) -> None:
+    """The same options give the same server the same verdict, whoever asks."""
+    framed = b"Content-Length" in answer or "HEAD" in options
+    talk = misbehaving.replies_and_stays(answer) if framed else replies(answer)
+    with Misbehaving(talk) as server:
+        verdicts = [
+            reasons(http("-t", "2", *options, *way, server.place, environ=PASSWORD))
+            for way in (PLAIN, REQUESTS)
+        ]
+    for found in verdicts:
+        assert bool(found) == bool(reason)
+        assert found.get(server.place, "").startswith(reason)
+
+
+@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+@pytest.mark.parametrize("address", ["127.0.1.1", "::1"])
+def test_nginx_is_good_dead_and_good_again(
+    folder: Path, address: str, way: tuple[str, ...]
+) -> None:
+    """The real server is good with its page, refuses when it is killed, and comes back."""
+    place = join(address, free_port(address))
+    options = ("-m", "test page", *way, place)
+    with serving(folder / "nginx", place) as nginx:
+        outcome = http(*options, environ=PASSWORD)
+        assert failed(outcome) == []
+        assert f"\nHOST {place}: ok (" in outcome.stdout
+        assert "\n    HTTP/1.1 200 OK\n    Server: nginx" in outcome.stdout
+        assert "HOST" not in http("-o", *options, environ=PASSWORD).stdout
+        nginx.kill()
+        assert reasons(http(*options, environ=PASSWORD)) == {place: "Connection refused"}
+        nginx.start()
+        assert failed(http(*options, environ=PASSWORD)) == []
+
+
+@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+def test_what_a_server_says_cannot_forge_a_report(way: tuple[str, ...]) -> None:
+    """Headers that look like the report, control characters and length stay in their place."""
+    headers = b"X: \x1b[31mred\r\nHOST 192.0.2.9: forged (0.1 s)\r\nLong: " + b"x" * 5000
+    with Misbehaving(replies(OK + headers + b"\r\n\r\n")) as server:
+        outcome = http(*way, server.place, environ=PASSWORD)
+    assert failed(outcome) == []
+    assert mon.reasons(outcome.stdout) == {}
+    assert "\x1b" not in outcome.stdout
+    assert max(map(len, outcome.stdout.split("\n"))) < 2200

@@ -114,9 +114,9 @@ def test_host_header_with_a_port_is_verified_without_it(
 @pytest.mark.parametrize(
     ("talk", "reason"),
     [
-        (misbehaving.silent, "timed out after 1 s"),
+        (misbehaving.silent, "timed out after 2 s"),
         (misbehaving.closes_after_request, "closed without a word"),
-        (misbehaving.one_byte_a_second, "timed out after 1 s"),
+        (misbehaving.one_byte_a_second, "timed out after 2 s"),
         (misbehaving.truncated, "closed too early, the body broke off"),
         (misbehaving.chunked, ""),
         (misbehaving.invalid_utf8, ""),
@@ -128,18 +128,18 @@ def test_misbehaving_server_under_tls_gets_its_reason(
 ) -> None:
     """A valid certificate makes no answer good."""
     with Misbehaving(talk, certificate=authority.valid("127.0.0.1")) as server:
-        found = reasons(http("-t", "1", "--tls", *cacert, server.place))
+        found = reasons(http("-t", "2", "--tls", *cacert, server.place))
     assert found == ({server.place: reason} if reason else {})
 
 
 @pytest.mark.parametrize(
     ("talk", "reason"),
     [
-        (misbehaving.silent, "timed out after 1 s"),
+        (misbehaving.silent, "timed out after 2 s"),
         (misbehaving.closes, ("TLS: ", "connection reset")),
         (misbehaving.resets, "connection reset"),
         (misbehaving.says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: "),
-        (misbehaving.dribbles(b"\x16\x03\x03\x00\x7a" + bytes(100)), "timed out after 1 s"),
+        (misbehaving.dribbles(b"\x16\x03\x03\x00\x7a" + bytes(100)), "timed out after 2 s"),
     ],
 )
 # A reset before the handshake leaves Python's own half-made TLS socket to the garbage collector.
@@ -149,7 +149,7 @@ def test_server_that_does_not_speak_tls_gets_its_reason(
 ) -> None:
     """What comes in place of a handshake is a failure, in time."""
     with Misbehaving(talk) as server:
-        found = reasons(http("-t", "1", "--tls", server.place))
+        found = reasons(http("-t", "2", "--tls", server.place))
     assert found[server.place].startswith(reason)
 
 

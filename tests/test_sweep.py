@@ -17,7 +17,7 @@ from lvsalert.probes import http
 from lvsalert.sweep import READ, WRITE, Conversation, Target, Verdict, sweep
 from tests.harness import misbehaving
 from tests.harness.misbehaving import Client, Misbehaving, refusing, unanswering
-from tests.harness.places import free_port, join, split
+from tests.harness.places import CHECKOUT, free_port, join, split
 from tests.harness.waiting import wait_until
 from tests.monitors import knowing, open_descriptors
 
@@ -342,3 +342,16 @@ def test_sweep_leaves_nothing_open() -> None:
         # Those of the servers close when they hear of it.
         wait_until(lambda: open_descriptors() <= before, 5, "the sockets are closed")
         wait_until(lambda: threading.active_count() <= threads, 5, "the threads have ended")
+
+
+def test_success_is_built_in_one_place() -> None:
+    """Whatever asks over TCP, only a verdict without a reason makes a host good."""
+    asked = ["sweep", "monitor", *(f"probes/{name}" for name in ("http", "https", "ftp"))]
+    asked += ["probes/ftp_login", "probes/threaded", "probes/http_answer"]
+    found = [
+        (module, line.strip())
+        for module in asked
+        for line in (CHECKOUT / "lvsalert" / f"{module}.py").read_text().splitlines()
+        if "State.GOOD" in line
+    ]
+    assert found == [("sweep", "state = State.FAILED if self.reason else State.GOOD")]
