@@ -6,8 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 # What boots the guest, then what runs inside it.
@@ -23,7 +21,7 @@ PACKAGES = (
     "vsftpd",
     "fping",
 )
-POLICY = Path("/usr/sbin/policy-rc.d")
+INSTALL = Path(__file__).resolve().parents[2] / "examples" / "install-packages"
 
 
 def why_not() -> str | None:
@@ -38,16 +36,8 @@ def why_not() -> str | None:
 
 
 def install() -> None:
-    """Install the packages that are missing; no service of theirs is started.
-
-    Raises subprocess.CalledProcessError with apt's words on its stderr where that fails.
-    """
-    missing = [name for name in PACKAGES if not _is_installed(name)]
-    if not missing:
-        return
-    refresh()
-    with _no_service_starts():
-        run_apt("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing)
+    """Install the packages that are missing; no service of theirs is started."""
+    subprocess.run([INSTALL, *PACKAGES], stdin=subprocess.DEVNULL, check=True)
 
 
 def refresh() -> None:
@@ -56,11 +46,11 @@ def refresh() -> None:
 
 
 def run_apt(*argv: str, cwd: Path | None = None) -> str:
-    """Run one of apt's programs without questions and return what it printed."""
+    """Run one of apt's programs and return what it printed; RuntimeError where that fails."""
     done = subprocess.run(
         argv,
         cwd=cwd,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -69,28 +59,3 @@ def run_apt(*argv: str, cwd: Path | None = None) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr}")
     return done.stdout
-
-
-def _is_installed(package: str) -> bool:
-    """Ask dpkg for the package's state."""
-    done = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Status}", package],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout == "installed"
-
-
-@contextmanager
-def _no_service_starts() -> Iterator[None]:
-    """Have invoke-rc.d refuse to start anything; a policy that stands already is kept."""
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink()

@@ -96,7 +96,7 @@ def test_a_real_server_dies_and_comes_back(lab: Topology, folder: Path, way: Way
         (server.echo if way.udp else server.web).start()
     director.filter_packets(*way.commands)
 
-    with director.mon(folder, group(way.addresses, monitor=way.monitor, **way.options)):
+    with director.mon(folder, group(way.addresses, way.options, monitor=way.monitor)):
         director.wait_for_table(*way.table(1, 2, 3))
         with client.asking(*way.asked, udp=way.udp) as answers:
             answers.wait_for_server("real1", "real2", "real3")

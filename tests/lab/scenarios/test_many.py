@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.lab.director import Director
@@ -30,7 +30,7 @@ def _write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def _configuration(folder: Path, watches: dict[str, Sequence[str]], options: str) -> str:
+def _configuration(folder: Path, watches: Mapping[str, Sequence[str]], options: str) -> str:
     """Return a mon.cf with a watch for each hostgroup, whose monitor finds all hosts dead."""
     (folder / "mon.d").mkdir()
     _write_program(folder / "mon.d" / "down.monitor", 'echo "$@"; exit 1')

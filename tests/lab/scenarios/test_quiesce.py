@@ -41,7 +41,7 @@ def test_an_open_connection_goes_on(lab: Topology, folder: Path) -> None:
     director, client = lab.director1, lab.client
     lab.start_web()
     with ExitStack() as stack:
-        stack.enter_context(director.mon(folder, group(HOSTS, quiesce="1")))
+        stack.enter_context(director.mon(folder, group(HOSTS, {"quiesce": "1"})))
         director.wait_for_table(SERVICE, f"{FIRST} 5", *OTHERS)
         director.ipvsadm(
             "-e", "-t", VIP_WEB, "-r", HOSTS[0], *["-g", "-w", "5", "-x", "1000", "-y", "900"]
