@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.differences import DIFFERENCES
 from tests.harness.installation import FILES, SOURCES, Installation
 from tests.harness.places import CHECKOUT
 
@@ -49,6 +50,12 @@ def test_every_block_of_commands_is_run_by_a_test() -> None:
         "lvs-director",
         "lvs-director",
     ]
+
+
+def test_every_difference_from_the_stock_monitors_is_told() -> None:
+    """The README lists what the comparison with the stock monitors leaves apart, and only that."""
+    told = re.findall(r"^\| (.+?) \| (?:http|ftp|fping)[a-z, ]* \|", README, re.MULTILINE)
+    assert told == list(dict.fromkeys(each.name for each in DIFFERENCES))
 
 
 def test_demo_and_suite_stand_in_the_readme_as_they_are_run() -> None:
