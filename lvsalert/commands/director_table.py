@@ -26,6 +26,7 @@ from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, candidates, load
 
 _NAME = "lvs-director"
 _JOURNAL_DAYS = 90.0
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 # What a kernel with IPVS shows of its table.
 _KERNEL_TABLE = "/proc/net/ip_vs"
 
@@ -76,8 +77,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     remarks = [*found.config.warnings, *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
-    if given["sync_interface"] is not None:
-        place.door.synchronise("master", given["sync_interface"], given["sync_id"])
+    remarks += _synchronise(place, "master", given)
     return _told(done, remarks)
 
 
@@ -95,7 +95,10 @@ def reload_command(file: str, **given: Any) -> Outcome:
     place, found = _place(given), load(file, lookup)
     checks = None if given["unchecked"] else probe
     done = director.reload(place, found, _who(), checks, _kept_out(found))
-    return _told(done, [*found.config.warnings, *done.remarks])
+    remarks = [*found.config.warnings, *done.remarks]
+    if director.masquerades(found):
+        remarks += _forward_packets()
+    return _told(done, remarks)
 
 
 @command("stop")
@@ -119,8 +122,7 @@ def stop_command(file: str, **given: Any) -> Outcome:
     place = _place(given)
     try:
         done = director.stop(place, candidates(file), virtuals, _who())
-        if given["sync_interface"] is not None:
-            place.door.synchronise("backup", given["sync_interface"], given["sync_id"])
+        remarks += _synchronise(place, "backup", given)
     except NoKernelError as error:
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
     except IpvsadmError as error:
@@ -170,6 +172,22 @@ def _place(given: Mapping[str, Any]) -> Place:
     return Place(door, given["state_dir"], given["lock_timeout"], _JOURNAL_DAYS)
 
 
+def _synchronise(place: Place, role: str, given: Mapping[str, Any]) -> list[str]:
+    """Synchronise connections where that is asked for; return what went wrong.
+
+    It is no reason to refuse a service, nor to fail a stop, after which heartbeat reboots.
+    """
+    if given["sync_interface"] is None:
+        return []
+    try:
+        place.door.synchronise(role, given["sync_interface"], given["sync_id"])
+    except NoKernelError:
+        raise
+    except IpvsadmError as error:
+        return [f"connections are not synchronised: {error}"]
+    return []
+
+
 def _who() -> str:
     return f"director {user_name()}"
 
@@ -188,7 +206,7 @@ def _told(done: director.Outcome, remarks: Sequence[str]) -> Outcome:
 def _forward_packets() -> list[str]:
     """Have the kernel forward packets, as masquerading needs; return what went wrong."""
     wrong = []
-    for path in ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"):
+    for path in _FORWARDING:
         try:
             with open(path, "r+", encoding="ascii") as switch:
                 if switch.read().strip() == "0":
