@@ -302,8 +302,14 @@ def test_statuses_are_single_or_ranges(text: str, statuses: set[int]) -> None:
         (parse_path, "/\r\nX: y", r"'/\r\nX: y' is not a path: it holds a blank or a control"),
         (parse_host_header, "", "'' cannot stand in a header"),
         (parse_host_header, "a\r\nX: y", r"'a\r\nX: y' cannot stand in a header"),
+        (parse_path, "/a#b", "'/a#b' is not a path: what follows # is never sent"),
         (parse_host_header, "a b", "'a b' is not a host name"),
-        (parse_host_header, "http://a/", "'http://a/' is not a host name"),
+        (parse_host_header, "a:", "'a:' is not a host name"),
+        (parse_host_header, "a:0", "'a:0' is not a host name: '0' is not a port"),
+        (parse_host_header, "a:65536", "'a:65536' is not a host name: '65536' is not a port"),
+        (parse_host_header, "a:http", "'a:http' is not a host name: 'http' is not a port"),
+        (parse_host_header, "[a]", "'[a]' is not a host name"),
+        (parse_host_header, "http://a/", "'http://a/' is not a host name: '//a/' is not a port"),
         (parse_host_header, "me@a", "'me@a' is not a host name"),
     ],
 )
@@ -323,3 +329,18 @@ def test_path_of_other_scripts_is_quoted() -> None:
 def test_regular_expression_that_python_warns_of_is_taken_in_silence() -> None:
     """A warning of re's would stand in mon's summary, so there is none."""
     assert parse_match("[[a]").search(b"[") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("www.example.com", "www.example.com"),
+        ("www.example.com:8080", "www.example.com:8080"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_host_header_is_a_name_and_perhaps_a_port(text: str, field: str) -> None:
+    """What stands in the Host field is what was given, an IPv6 address in brackets."""
+    assert parse_host_header(text) == field

@@ -9,6 +9,7 @@ import warnings
 from typing import NamedTuple
 
 from lvsalert.errors import UsageError
+from lvsalert.model import split_endpoint
 from lvsalert.probes.http_answer import Malformed, Reader
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 
@@ -68,6 +69,8 @@ def parse_path(text: str) -> str:
         raise UsageError(f"{text!r} is not a path: it begins with /")
     if not text.isprintable() or " " in text:
         raise UsageError(f"{text!r} is not a path: it holds a blank or a control character")
+    if "#" in text:
+        raise UsageError(f"{text!r} is not a path: what follows # is never sent")
     if not text.isascii():
         from urllib.parse import quote
 
@@ -85,9 +88,14 @@ def parse_header_value(text: str) -> str:
 def parse_host_header(text: str) -> str:
     """Return a Host field, ``name`` or ``name:port``; UsageError for what is none."""
     parse_header_value(text)
-    if any(each in text for each in " /@?#"):
-        raise UsageError(f"{text!r} is not a host name")
-    return text
+    try:
+        name, port = split_endpoint(text)
+    except UsageError:
+        raise UsageError(f"{text!r} is not a host name") from None
+    if port is not None and not (port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise UsageError(f"{text!r} is not a host name: {port!r} is not a port")
+    host = f"[{name}]" if ":" in name else name
+    return host if port is None else f"{host}:{port}"
 
 
 def host_header(check: Check, target: Target, default_port: int) -> str:

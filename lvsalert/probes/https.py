@@ -182,39 +182,23 @@ class _Pinned(HTTPAdapter):
         """Leave the certificates to the context, which has read them once for all hosts."""
 
 
-def _pools(reach: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
-    """Return urllib3's pools, with connections to one address and answers in time."""
+def _pools(to: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
+    """Return urllib3's pools, with connections to one address and answers in time.
 
-    def dial(port: int) -> Any:
-        return reach.connect(reach.target.port if port == usual else port)
+    The port ``usual`` stands for the target's own.
+    """
 
-    class Answer(http.client.HTTPResponse):
-        def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-            super().__init__(sock, *args, **kwargs)
-            self._timed = TimedReader(cast("socket.SocketIO", self.fp.detach()), sock, reach)
-            self.fp = io.BufferedReader(self._timed)
-
-        def begin(self) -> None:
-            super().begin()
-            if self._timed.has_ended:
-                # http.client takes the end of the connection for the end of the headers.
-                raise http.client.HTTPException("closed too early, the headers broke off")
-            while 102 <= self.status < 200:
-                # An interim answer (RFC 9110, 15.2); http.client passes over 100 alone.
-                self.headers = self.msg = None  # type: ignore[assignment]
-                super().begin()
+    class Answer(_TimedAnswer):
+        reach = to
 
     class Plain(HTTPConnection):
         response_class = Answer
 
-        def _new_conn(self) -> Any:
-            return dial(self.port)
+        def _new_conn(self) -> socket.socket:
+            return to.connect(to.target.port if self.port == usual else self.port)
 
-    class Secure(HTTPSConnection):
-        response_class = Answer
-
-        def _new_conn(self) -> Any:
-            return dial(self.port)
+    class Secure(Plain, HTTPSConnection):
+        pass
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -223,6 +207,28 @@ def _pools(reach: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
+
+
+class _TimedAnswer(http.client.HTTPResponse):
+    """An answer that has to be whole, and in time."""
+
+    reach: Reach
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._timed = TimedReader(cast("socket.SocketIO", self.fp.detach()), sock, self.reach)
+        self.fp = io.BufferedReader(self._timed)
+
+    def begin(self) -> None:
+        """Read status and headers of the final answer."""
+        super().begin()
+        while 102 <= self.status < 200:
+            # An interim answer (RFC 9110, 15.2); http.client passes over 100 alone.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+        if self._timed.has_ended:
+            # http.client takes the end of the connection for the end of the headers.
+            raise http.client.HTTPException("closed too early, the headers broke off")
 
 
 def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[bytes, str]:
