@@ -84,7 +84,6 @@ HTTP_SAME: dict[str, tuple[Talk, list[str]]] = {
 FTP_SAME: dict[str, tuple[Talk, list[str]]] = {
     "says nothing": (misbehaving.silent, []),
     "resets": (misbehaving.resets, []),
-    "resets after a line": (misbehaving.resets_after_request, []),
     "hangs up": (misbehaving.closes, []),
     "one byte a second": (misbehaving.one_byte_a_second, []),
     "speaks SSH": (misbehaving.ssh_banner, []),

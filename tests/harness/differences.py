@@ -105,6 +105,13 @@ DIFFERENCES = (
         misbehaving.ftp_no_farewell,
     ),
     Difference(
+        "QUIT has to be answered by more than a reset",
+        FTP,
+        NO_ERROR,
+        FAILED,
+        misbehaving.ftp_resets,
+    ),
+    Difference(
         "a farewell has to come to its end",
         FTP,
         NO_ERROR,

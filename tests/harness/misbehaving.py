@@ -203,8 +203,8 @@ async def resets(client: Client) -> None:
 
 
 async def resets_after_request(client: Client) -> None:
-    """Read a line, and answer with a reset."""
-    await client.line()
+    """Read an HTTP request, and answer with a reset."""
+    await client.request()
     client.reset()
 
 
@@ -298,6 +298,13 @@ def ftp(greeting: bytes = b"220 ready\r\n", farewell: bytes | None = b"221 Goodb
             await client.send(b"500 Unknown command.\r\n")
 
     return talk
+
+
+async def ftp_resets(client: Client) -> None:
+    """Greet, and answer QUIT with a reset."""
+    await client.send(b"220 ready\r\n")
+    await client.line()
+    client.reset()
 
 
 ftp_421 = ftp(b"421 Too many users.\r\n")

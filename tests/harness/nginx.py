@@ -63,7 +63,7 @@ class Nginx(Program):
 
     def _is_up(self) -> bool:
         assert self.runs, f"nginx ended: {self.output}"
-        return all(answers(site.listen[0]) for site in self.sites)
+        return all(answers(place) for site in self.sites for place in site.listen)
 
 
 def _configuration(folder: Path, sites: Sequence[Site]) -> str:
