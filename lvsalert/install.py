@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from lvsalert import access
 from lvsalert.errors import NotDoneError
+from lvsalert.heartbeat import LDIRECTORD, resource_files
 from lvsalert.ipvsadm import DEFAULT_STATE_DIR
 from lvsalert.plugins import (
     STATE_DIR_MODE,
@@ -112,16 +113,22 @@ def interpreter_advice(user: access.Account) -> str:
     )
 
 
-def survey(place: Place, *, systemd: bool) -> list[Step]:
+def survey(place: Place, *, systemd: bool, heartbeat: bool = False) -> list[Step]:
     """Return a step for each file of an installation, with what stands there now.
 
-    UsageError where mon or the kernel could not use the prefix or the interpreter.
+    An ldirectord that is installed keeps its place among heartbeat's resource scripts. UsageError
+    where mon or the kernel could not use the prefix or the interpreter.
     """
     prefix = check_prefix(place.prefix)
-    files = plugin_files(prefix, sys.executable, package_folders())
+    folders = package_folders()
+    files = plugin_files(prefix, sys.executable, folders)
     if systemd:
         files += system_files()
-    return [_step(place, file) for file in files]
+    if heartbeat:
+        files += resource_files(sys.executable, folders)
+    steps = [_step(place, file) for file in files]
+    theirs = (LDIRECTORD, Standing.FOREIGN)
+    return [step for step in steps if (step.file.path, step.standing) != theirs]
 
 
 def _step(place: Place, file: File) -> Step:
@@ -201,6 +208,7 @@ def remove(place: Place, *, dry_run: bool) -> tuple[list[Path], list[str]]:
     """
     # Of these files the paths alone count, so any interpreter is as good as the one that wrote.
     files = [*plugin_files(check_prefix(place.prefix), "", ()), *system_files()]
+    files += resource_files("", ())
     removed: list[Path] = []
     left = []
     folders: set[Path] = set()
@@ -215,7 +223,7 @@ def remove(place: Place, *, dry_run: bool) -> tuple[list[Path], list[str]]:
             continue
         removed.append(path)
         folders.update(list(path.parents)[: mark.made])
-        if file.path.endswith(".service.d/lvsalert.conf"):
+        if file.path.endswith("/mon.service.d/lvsalert.conf"):
             folders.add(place.on_disk(DEFAULT_STATE_DIR))
     removed += _empty_without(folders, removed)
     for path in () if dry_run else removed:

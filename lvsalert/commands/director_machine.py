@@ -51,9 +51,15 @@ _mon_user = click.option(
     is_flag=True,
     help="Give mon.service what it needs, and have IPVS loaded at boot.",
 )
+@click.option(
+    "--heartbeat",
+    cls=EnvOption,
+    is_flag=True,
+    help="Put the resource scripts lvs, mon and ldirectord into heartbeat's folder.",
+)
 @_dry_run
 def install_command(
-    *, prefix: str, root: str, mon_user: str | None, systemd: bool, dry_run: bool
+    *, prefix: str, root: str, mon_user: str | None, systemd: bool, heartbeat: bool, dry_run: bool
 ) -> Outcome:
     """Write mon's plugins so that they run with this interpreter and its packages.
 
@@ -64,7 +70,7 @@ def install_command(
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
-    steps = install.survey(place, systemd=systemd)
+    steps = install.survey(place, systemd=systemd, heartbeat=heartbeat)
     conflicts = install.conflicts(steps)
     if conflicts:
         conflicts.append("nothing was written: move these files away, or choose another --prefix")
@@ -73,7 +79,7 @@ def install_command(
     if not dry_run:
         install.write(steps)
         install.compile_package()
-        state_dir = install.make_state_dir(place, user) if systemd else None
+        state_dir = install.make_state_dir(place, user) if systemd or heartbeat else None
         lines += [_line("made", state_dir)] if state_dir is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(place.prefix, _text(place.on_disk(MON_CF)))

@@ -1,0 +1,247 @@
+"""heartbeat's resource scripts: what install makes of them, and what they answer to heartbeat."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.places import CHECKOUT, is_root
+from tests.harness.tree import NAMES, foreign, looks, put_in, take_out
+
+if TYPE_CHECKING:
+    from tests.harness.installation import Installation
+    from tests.harness.standin import StandIn
+
+SCRIPTS = ("lvs", "mon", "ldirectord")
+DROP_IN = "etc/systemd/system/heartbeat.service.d/lvsalert.conf"
+EXAMPLES = CHECKOUT / "examples" / "ha.d"
+WWW = """\
+virtual = 192.0.2.3:80
+    real = 192.0.2.10:80 gate 5
+    checktype = on
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """An almost empty system for --root."""
+    root = tmp_path / "root"
+    (root / "var" / "lib").mkdir(parents=True)
+    return root
+
+
+def script(tree: Path, name: str) -> Path:
+    """Return where a resource script lies in a tree."""
+    return tree / "etc/ha.d/resource.d" / name
+
+
+def test_install_writes_the_scripts_when_asked(tree: Path) -> None:
+    """With --heartbeat the three scripts, executable, and the unit's drop-in are written."""
+    put_in(tree)
+    assert not (tree / "etc").exists()
+    done = put_in(tree, "--heartbeat")
+    assert done.status == 0
+    assert done.stdout.count("unchanged") == len(NAMES)
+    assert {script(tree, name).stat().st_mode & 0o7777 for name in SCRIPTS} == {0o755}
+    assert "ExecStartPre=-/etc/ha.d/resource.d/lvs stop" in (tree / DROP_IN).read_text()
+
+
+def test_uninstall_removes_exactly_them(tree: Path) -> None:
+    """Uninstall removes the scripts and leaves the others of heartbeat's folder."""
+    script(tree, "IPaddr").parent.mkdir(parents=True)
+    foreign(script(tree, "IPaddr"))
+    before = looks(tree)
+    put_in(tree, "--heartbeat")
+    assert take_out(tree).status == 0
+    (tree / "var/lib/lvsalert").rmdir()
+    assert looks(tree) == before
+
+
+@pytest.mark.parametrize("name", ["lvs", "mon"])
+def test_a_script_of_another_hand_is_not_touched(tree: Path, name: str) -> None:
+    """A script that somebody else wrote stops the installation before anything is written."""
+    script(tree, name).parent.mkdir(parents=True)
+    foreign(script(tree, name))
+    before = looks(tree)
+    done = put_in(tree, "--heartbeat")
+    assert done.status == 1
+    assert f"{script(tree, name)} was not written by lvs-director" in done.stderr
+    assert looks(tree) == before
+
+
+def test_an_installed_ldirectord_keeps_its_place(tree: Path) -> None:
+    """Where a link to ldirectord stands, it stays, and the rest is installed."""
+    link = script(tree, "ldirectord")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/usr/sbin/ldirectord")
+    assert put_in(tree, "--heartbeat").status == 0
+    assert link.readlink() == Path("/usr/sbin/ldirectord")
+    assert script(tree, "lvs").exists()
+    take_out(tree)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_scripts_are_plain_sh(tree: Path, name: str) -> None:
+    """Each script is taken by sh, and refuses another verb in one line."""
+    put_in(tree, "--heartbeat")
+    done = _run([str(script(tree, name)), "dance"], {})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"usage: {name} [")
+    assert done.stderr.count("\n") == 1
+
+
+def _run(
+    argv: list[str], environment: dict[str, str], **more: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        env={"PATH": os.environ["PATH"], **environment, **more},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class Resource:
+    """The script lvs with a table of its own, called as heartbeat does."""
+
+    def __init__(self, folder: Path, standin: StandIn, installation: Installation) -> None:
+        """Install the scripts into a tree."""
+        tree = folder / "root"
+        (tree / "var" / "lib").mkdir(parents=True)
+        options = ["--heartbeat", "--root", str(tree), "--mon-user", "root"]
+        done = installation.run("lvs-director", "install", *options)
+        assert done.returncode == 0, done.stderr
+        self.table = standin
+        self.www = folder / "www.cf"
+        self.www.write_text(WWW)
+        self._script = script(tree, "lvs")
+
+    def __call__(self, verb: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Call it with the file and a verb."""
+        return _run([str(self._script), str(self.www), verb], dict(self.table.environment), **more)
+
+    def says(self, verb: str) -> tuple[int, str]:
+        """Return its status and what it prints."""
+        done = self(verb)
+        return done.returncode, done.stdout
+
+
+@pytest.fixture
+def lvs(folder: Path, standin: StandIn, installation: Installation) -> Resource:
+    """The resource script lvs."""
+    return Resource(folder, standin, installation)
+
+
+def test_start_status_stop(lvs: Resource) -> None:
+    """Status says stopped, then running, then stopped, as the table has the services or not."""
+    assert lvs.says("status") == (3, "stopped\n")
+    assert lvs("start").returncode == 0
+    assert set(lvs.table.servers("192.0.2.3:80")) == {"192.0.2.10:80"}
+    assert lvs.says("status") == (0, "running\n")
+    assert lvs("stop").returncode == 0
+    assert lvs.says("status") == (3, "stopped\n")
+    assert lvs("stop").returncode == 0
+
+
+def test_a_stop_succeeds_without_the_file(lvs: Resource) -> None:
+    """The services of a file that is gone are taken out, and status says stopped."""
+    lvs("start")
+    lvs.www.unlink()
+    assert lvs.says("status") == (3, "stopped\n")
+    assert lvs("stop").returncode == 0
+    assert lvs.table.run("-Sn") == ""
+
+
+def test_a_stop_succeeds_without_ipvs(lvs: Resource) -> None:
+    """A kernel without IPVS has nothing to stop; a start there fails."""
+    no_kernel = lvs.www.parent / "ipvsadm"
+    no_kernel.write_text(
+        '#!/bin/sh\necho "Can\'t initialize ipvs: Protocol not available" >&2\nexit 255\n'
+    )
+    no_kernel.chmod(0o755)
+    assert lvs("stop", LVSALERT_IPVSADM=str(no_kernel)).returncode == 0
+    assert lvs("start", LVSALERT_IPVSADM=str(no_kernel)).returncode == 1
+    assert lvs("status", LVSALERT_IPVSADM=str(no_kernel)).stdout == "stopped\n"
+
+
+# In namespaces of its own: mon's port and its folder below /run are those of the machine.
+_MON = """
+set -e
+mount -t tmpfs run /run
+ip link set lo up
+mon=$1
+$mon "$2" status || true
+echo 1 >/tmp/stale.$$ && mkdir /run/mon && mv /tmp/stale.$$ /run/mon/mon.pid
+$mon "$2" start
+$mon "$2" status
+first=$(cat /run/mon/mon.pid)
+grep -E 'Uid|CapEff' "/proc/$first/status"
+kill -KILL "$first"
+for _ in $(seq 200); do
+    now=$(cat /run/mon/mon.pid)
+    [ "$now" = "$first" ] || [ ! -d "/proc/$now" ] || break
+    sleep 0.1
+done
+[ "$now" != "$first" ] && echo again
+$mon "$2" start
+$mon "$2" stop
+$mon "$2" status || true
+pgrep -u mon -l . || echo none left
+$mon "$2" stop
+"""
+_MON_CF = """\
+serverbind = 127.0.0.1
+trapbind = 127.0.0.1
+hostgroup here 127.0.0.1
+watch here
+    service nothing
+        interval 1h
+        monitor true
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give mon its user and capabilities")
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+def test_mon_is_kept_running_as_its_own_user(tree: Path, folder: Path) -> None:
+    """mon runs as its user with two capabilities, is started again, and leaves nobody behind."""
+    put_in(tree, "--heartbeat")
+    configuration = folder / "mon.cf"
+    configuration.write_text(_MON_CF)
+    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    done = _run([*apart, "sh", "-c", _MON, "sh", str(script(tree, "mon")), str(configuration)], {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    uid = subprocess.run(["id", "-u", "mon"], capture_output=True, text=True, check=True)
+    ids = "\t".join([uid.stdout.strip()] * 4)
+    assert done.stdout.splitlines() == [
+        "stopped",
+        "running",
+        f"Uid:\t{ids}",
+        # CAP_NET_ADMIN (12) and CAP_NET_RAW (13).
+        "CapEff:\t0000000000003000",
+        "again",
+        "stopped",
+        "none left",
+    ]
+
+
+def test_the_examples_agree() -> None:
+    """The names in ha.cf and haresources are the same, and authkeys begins without a secret."""
+    nodes = [
+        line.split()[1]
+        for line in (EXAMPLES / "ha.cf").read_text().splitlines()
+        if line.startswith("node ")
+    ]
+    (line,) = [
+        each
+        for each in (EXAMPLES / "haresources").read_text().splitlines()
+        if each and not each.startswith("#")
+    ]
+    assert nodes == ["lvs1.domain.com", "lvs2.domain.com"]
+    assert line.split() == [nodes[0], "lvs::www", "10.0.0.3", "mon"]
+    assert (EXAMPLES / "authkeys").read_text().endswith("auth 1\n1 sha1 FILL-IN\n")
