@@ -11,6 +11,8 @@ from lvsalert.watches import Watch, watches_of
 from lvsalert.www_cf import OPTION, DirectorFile, FileService
 
 _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
+# An end that mon takes for blanks to drop, or for a line that goes on.
+_IS_CUT = re.compile(r"[\s\\]\Z")
 _HEAD = """\
 # mon.cf, written by lvs-director mon-config from {path}.
 # Change that file and write this one again, rather than change this one.
@@ -69,17 +71,15 @@ def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[s
 
 
 def _value(name: str, value: str) -> str:
-    """Return a value as it stands behind ``NAME=``; mon takes the line but for blanks at its end.
+    """Return a value as it stands behind ``NAME=``; mon takes the rest of the line.
 
-    A regular expression gets an end that matches nothing. UsageError for what cannot stand there.
+    A regular expression whose end mon would not take gets one that matches nothing. UsageError for
+    what cannot stand there.
     """
-    if name == "LVSALERT_MATCH" and value != value.rstrip():
+    backslashes = len(value) - len(value.rstrip("\\"))
+    if name == "LVSALERT_MATCH" and backslashes % 2 == 0 and _IS_CUT.search(value):
         value += "(?:)"
-    if (
-        not value.replace("\t", " ").isprintable()
-        or value != value.rstrip()
-        or value.endswith("\\")
-    ):
+    if not value.replace("\t", " ").isprintable() or _IS_CUT.search(value):
         raise UsageError(f"{name}: {value!r} cannot stand in a mon.cf")
     return value
 

@@ -1,0 +1,128 @@
+"""What mon is to watch for a service of the director's file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lvsalert.watches import Watch, watches_of
+from lvsalert.www_cf import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+NAMES: dict[str, list[str]] = {}
+
+
+def lookup(names: Iterable[str], _family: int) -> dict[str, list[str]]:
+    """Know no name."""
+    return {name: NAMES.get(name, []) for name in names}
+
+
+def watches(folder: Path, virtual: str, *lines: str) -> list[Watch]:
+    """Return the watches of a file with one service of these lines."""
+    path = folder / "www.cf"
+    path.write_text("\n    ".join([virtual, *lines, ""]))
+    (service,) = load(str(path), lookup).services
+    return watches_of(service)
+
+
+WEB = "virtual = 10.0.0.3:80"
+TWO = ("real = 192.0.2.1:80 gate", "real = 192.0.2.2:80 gate")
+
+
+@pytest.mark.parametrize(
+    ("lines", "hosts", "monitor"),
+    [
+        (TWO, ["192.0.2.1", "192.0.2.2"], "http.monitor -t 30 -p 80 --follow --status 200-299"),
+        (
+            (*TWO, "checktype = connect", "checkport = 81", "checktimeout = 3"),
+            ["192.0.2.1", "192.0.2.2"],
+            "tcp.monitor -t 3 -p 81",
+        ),
+        (
+            ("real = 192.0.2.1:81 masq", "real = 192.0.2.1:82 masq", "checktype = connect"),
+            ["192.0.2.1:81", "192.0.2.1:82"],
+            "tcp.monitor -t 5",
+        ),
+        (("real = 192.0.2.1:8080 gate",), ["192.0.2.1"], "http.monitor -t 30 -p 8080"),
+        ((*TWO, "checktype = ping"), ["192.0.2.1", "192.0.2.2"], "fping.monitor -r 0 -t 5000"),
+        (
+            (*TWO, "checktype = connect", "protocol = udp"),
+            ["192.0.2.1", "192.0.2.2"],
+            "fping.monitor -r 0 -t 5000",
+        ),
+        (
+            ("real = 192.0.2.1 gate", "real = 192.0.2.2:81 gate", "checktype = external"),
+            ["192.0.2.1", "192.0.2.2:81"],
+            "external.monitor -t 5",
+        ),
+        ((*TWO, "service = https"), ["192.0.2.1", "192.0.2.2"], "http.monitor -t 30 -p 80"),
+        ((*TWO, "service = pgsql"), ["192.0.2.1", "192.0.2.2"], "tcp.monitor -t 30 -p 80"),
+        ((*TWO, "service = smtp"), ["192.0.2.1", "192.0.2.2"], "smtp.monitor -t 30 -p 80"),
+    ],
+)
+def test_a_check_has_its_monitor(
+    tmp_path: Path, lines: tuple[str, ...], hosts: list[str], monitor: str
+) -> None:
+    """A port that all have is told once; where they differ, or a program wants it, each has it."""
+    (watch,) = watches(tmp_path, WEB, *lines)
+    assert list(watch.hosts) == hosts
+    assert " ".join(watch.monitor).startswith(monitor)
+
+
+@pytest.mark.parametrize("check", ["checktype = on", "checktype = off", "service = none"])
+def test_what_cannot_fail_is_not_watched(tmp_path: Path, check: str) -> None:
+    """There is nothing to ask for."""
+    assert watches(tmp_path, WEB, *TWO, check) == []
+
+
+def test_a_host_stands_for_all_servers_that_its_check_is_of(tmp_path: Path) -> None:
+    """With one port to check, two real servers at an address share their fate."""
+    reals = ("real = 192.0.2.1:81 masq", "real = 192.0.2.1:82 masq")
+    (watch,) = watches(tmp_path, WEB, *reals, "checktype = connect", "checkport = 90")
+    assert [each.endpoint for each in watch.hosts["192.0.2.1"]] == [
+        ("192.0.2.1", 81),
+        ("192.0.2.1", 82),
+    ]
+
+
+def test_a_request_of_its_own_is_a_watch_of_its_own(tmp_path: Path) -> None:
+    """Real servers that are asked alike share a watch."""
+    own = 'real = 192.0.2.3:80 gate 1 "own", "word"'
+    common, single = watches(tmp_path, WEB, *TWO, own, 'receive = "all"')
+    assert (common.group, list(common.hosts)) == ("tcp-10.0.0.3-80", ["192.0.2.1", "192.0.2.2"])
+    assert (single.group, list(single.hosts)) == ("tcp-10.0.0.3-80-2", ["192.0.2.3"])
+    assert (single.variables["LVSALERT_URL"], single.variables["LVSALERT_MATCH"]) == (
+        "/own",
+        "word",
+    )
+
+
+@pytest.mark.parametrize(
+    ("virtual", "real", "group", "named"),
+    [
+        ("virtual = 7", "real = 192.0.2.1:80 masq", "fwm-7", {"LVSALERT_PROTOCOL": "fwm"}),
+        (
+            "virtual6 = 7",
+            "real6 = [2001:db8::1]:80 masq",
+            "fwm-7-6",
+            {"LVSALERT_VIRTUAL_SERVICE": "7", "LVSALERT_IPV6_FWMARK": "1"},
+        ),
+        (
+            "virtual6 = [2001:db8::3]:80",
+            "real6 = [2001:db8::1]:80 masq",
+            "tcp-2001.db8..3-80",
+            {"LVSALERT_VIRTUAL_SERVICE": "[2001:db8::3]:80"},
+        ),
+    ],
+)
+def test_a_service_is_named_for_mon_and_the_alert(
+    tmp_path: Path, virtual: str, real: str, group: str, named: dict[str, str]
+) -> None:
+    """Marks and IPv6 get names that mon takes, and variables that lvs.alert takes."""
+    (watch,) = watches(tmp_path, virtual, real, "checktype = connect")
+    assert watch.group == group
+    assert named.items() <= watch.variables.items()
