@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvsalert import mon
@@ -44,7 +44,7 @@ def results(draw: st.DrawFn) -> list[Result]:
     for host in draw(st.lists(hosts, unique=True, max_size=8)):
         state = draw(st.sampled_from(WELL))
         reason = "" if state is State.GOOD else draw(st.text(ODD, min_size=1))
-        said = draw(st.binary(max_size=100) | st.binary(max_size=10).map(lambda part: part * 500))
+        said = draw(st.binary(max_size=100) | st.binary(max_size=10).map(lambda part: part * 250))
         address = draw(st.sampled_from(["", "192.0.2.1:80", "[2001:db8::1]:80"]))
         seconds = draw(st.floats(0, 1e5))
         found.append(Result(host, state, reason, seconds, address, said))
@@ -55,6 +55,7 @@ def _report(found: list[Result], **more: bool) -> mon.Report:
     return mon.report(found, started=0.0, ended=1.5, **more)
 
 
+@settings(deadline=None)
 @given(results(), st.booleans())
 def test_summary_is_the_failed_hosts_sorted(found: list[Result], omit_good: bool) -> None:
     """The first line holds the hosts that are not good; the status says whether there are any."""
@@ -68,6 +69,7 @@ def test_summary_is_the_failed_hosts_sorted(found: list[Result], omit_good: bool
         assert (summary, report.status) == (" ".join(bad), int(bool(bad)))
 
 
+@settings(deadline=None)
 @given(results(), st.booleans())
 def test_report_holds_no_control_characters(found: list[Result], omit_good: bool) -> None:
     """Whatever servers say, mon, its alerts and a terminal get plain lines."""
@@ -77,6 +79,7 @@ def test_report_holds_no_control_characters(found: list[Result], omit_good: bool
     text.encode()
 
 
+@settings(deadline=None)
 @given(results(), st.booleans())
 def test_reasons_are_read_back(found: list[Result], omit_good: bool) -> None:
     """The alert reads out of the report why each host failed, and nothing that a server said."""
@@ -88,6 +91,7 @@ def test_reasons_are_read_back(found: list[Result], omit_good: bool) -> None:
     }
 
 
+@settings(deadline=None)
 @given(results())
 def test_length_is_bounded_by_the_number_of_hosts(found: list[Result]) -> None:
     """What a server said is cut, so that a report can be mailed."""
@@ -96,6 +100,7 @@ def test_length_is_bounded_by_the_number_of_hosts(found: list[Result]) -> None:
     assert len(_report(found).text) <= 200 + reasons + names + len(found) * 9000
 
 
+@settings(deadline=None)
 @given(results())
 def test_good_hosts_can_be_left_out(found: list[Result]) -> None:
     """With -o the detail names the failed alone."""
