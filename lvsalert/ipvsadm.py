@@ -10,7 +10,6 @@ import fcntl
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -23,10 +22,6 @@ FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 """The lock of runs that can have none in their state directory."""
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
-# How often a lock that is held is tried again, in seconds.
-_LOCK_PAUSE = 0.02
-
-
 # What ipvsadm says where the kernel has no IPVS; without the privilege it says another thing.
 _NO_KERNEL = re.compile(r"Can't initialize ipvs: (?!Permission|Operation not permitted)")
 
@@ -59,13 +54,8 @@ class Ipvsadm:
             reason = _reason(error)
             raise IpvsadmError(f"{path}: the lock cannot be opened: {reason}") from None
         try:
-            deadline = time.monotonic() + timeout
-            while not _try_lock(descriptor, path):
-                if time.monotonic() >= deadline:
-                    raise LockTimeoutError(
-                        f"{path}: another run has held the lock for {timeout:g} s"
-                    )
-                time.sleep(_LOCK_PAUSE)
+            if not _lock(descriptor, path, timeout):
+                raise LockTimeoutError(f"{path}: another run has held the lock for {timeout:g} s")
             self._held = (descriptor,)
             yield
         finally:
@@ -186,15 +176,36 @@ def _open_lock(path: str) -> int:
             return descriptor
 
 
-def _try_lock(descriptor: int, path: str) -> bool:
+def _lock(descriptor: int, path: str, timeout: float) -> bool:
+    """Return whether the lock was had in ``timeout`` seconds.
+
+    The kernel queues those who wait (flock(2)), so that they cost nothing and none overtakes. The
+    thread that waits cannot be stopped: given up, it frees the lock as soon as it gets it, since
+    its descriptor is the last one then.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        pass
     except OSError as error:
         # As on a file system over the network.
         raise IpvsadmError(f"{path}: cannot be locked: {_reason(error)}") from None
-    return True
+    else:
+        return True
+    import threading
+
+    own = os.dup(descriptor)
+    is_had = threading.Event()
+
+    def wait() -> None:
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX)
+            is_had.set()
+        finally:
+            os.close(own)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return is_had.wait(timeout)
 
 
 def _reason(error: OSError) -> str:

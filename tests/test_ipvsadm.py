@@ -372,6 +372,39 @@ def test_freed_lock_is_handed_on(tmp_path: Path) -> None:
     thread.join()
 
 
+def test_run_that_gave_up_does_not_keep_the_lock(tmp_path: Path) -> None:
+    """It stays in the kernel's queue, but lets the lock go at once when its turn comes."""
+    path = tmp_path / "lock"
+    with held(path):
+        for _ in range(20):
+            with pytest.raises(LockTimeoutError), door(tmp_path).locked(str(path), 0.01):
+                pass
+    for _ in range(20):
+        with held(path):
+            pass
+
+
+def test_all_who_wait_have_their_turn(tmp_path: Path) -> None:
+    """Fifty runs at once hold the lock one after the other."""
+    path = tmp_path / "lock"
+    holding: list[int] = []
+    most: list[int] = []
+
+    def run(number: int) -> None:
+        with held(path):
+            holding.append(number)
+            most.append(len(holding))
+            holding.remove(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(50)]
+    with held(path):
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 50
+
+
 def test_lock_is_freed_by_an_error(tmp_path: Path) -> None:
     """A run that fails under the lock does not keep it."""
     path = tmp_path / "lock"
