@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import misbehaving
-from tests.harness.misbehaving import Client, Misbehaving, refusing, replies, says, unanswering
-from tests.harness.places import split
+from tests.harness.misbehaving import Client, Misbehaving, refusing, says, unanswering
+from tests.harness.places import join, split
 from tests.monitors import complaint, failed, reasons, run, tcp
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ async def echo_after_the_end(client: Client) -> None:
         heard += line
     await client.send(b"you said " + heard)
     await client.close()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[str]:
+    """Listen, and leave all connections to the kernel, which takes them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield join("127.0.0.1", server.getsockname()[1])
 
 
 TALKS = {
@@ -97,10 +105,10 @@ def test_what_is_sent_and_its_end_arrive(address: str, sent: str) -> None:
 
 def test_a_port_for_the_hosts_that_carry_none() -> None:
     """-p is for hosts without a port of their own, and may be missing where all have one."""
-    with Misbehaving(replies(b""), "127.0.0.1") as server, refusing() as other:
-        port = split(server.place)[1]
+    with listening() as place, refusing() as other:
+        port = split(place)[1]
         assert failed(tcp("-p", str(port), "127.0.0.1", other)) == [other]
-        assert failed(tcp(server.place)) == []
+        assert failed(tcp(place)) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +146,7 @@ def test_options_come_from_the_environment() -> None:
 
 def test_the_plugin_reports_to_mon() -> None:
     """As a process: the summary names the failed host, with status 1 and nothing on stderr."""
-    with Misbehaving(replies(b""), "127.0.0.1") as server, refusing() as other:
-        done = run("tcp.monitor", server.place, other)
+    with listening() as place, refusing() as other:
+        done = run("tcp.monitor", place, other)
     assert (done.returncode, done.stderr) == (1, b"")
     assert done.stdout.startswith(f"{other}\n".encode())
