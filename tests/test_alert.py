@@ -527,6 +527,7 @@ def test_mistake_in_the_group_does_not_touch_a_real_server_of_its_own(director: 
 @pytest.mark.parametrize(
     ("real", "hosts", "failed", "is_out"),
     [
+        ("192.0.2.1", "192.0.2.1 we;b", "we;b", False),
         ("192.0.2.1", "192.0.2.1 192.0.2.2", "192.0.2.2", False),
         ("192.0.2.1", "192.0.2.1 192.0.2.2", "192.0.2.1", True),
         ("192.0.2.1:80", "192.0.2.1 192.0.2.2", "192.0.2.2", False),
@@ -623,7 +624,9 @@ def test_group_of_ipv6(six: Director, hosts: str) -> None:
     [
         (("-V", "7"), "-f 7", "192.0.2.1:0"),
         (("-V", "7", "-P", "FWM"), "-f 7", "192.0.2.1:0"),
+        (("-V", "1"), "-f 1", "192.0.2.1:0"),
         (("-V", "7", "-F", "nat", "--real-port", "8080"), "-f 7", "192.0.2.1:8080"),
+        (("-V", "7", "-F", "nat", "--real-port", "http"), "-f 7", "192.0.2.1:80"),
         (("-V", "8", "--ipv6-fwmark", "-R", "2001:db8::11"), "-f 8 -6", "[2001:db8::11]:0"),
         (("-V", "4294967295"), "-f -1", "192.0.2.1:0"),
     ],
@@ -632,12 +635,36 @@ def test_firewall_mark(
     director: Director, options: tuple[str, ...], service: str, place: str
 ) -> None:
     """A service of a firewall mark is served as any other."""
-    director.kernel.change("-A -f 7 -s rr\n-A -f 8 -6 -s rr\n-A -f 4294967295 -s rr")
+    services = "-A -f 1 -s rr\n-A -f 7 -s rr\n-A -f 8 -6 -s rr\n-A -f 4294967295 -s rr\n"
+    director.kernel.change(services)
     done = director.by_mon("up", "", *options, hosts="192.0.2.1")
     assert (done.status, done.stderr) == (0, "")
     assert set(director.servers_of(service)) == {place}
     director.by_mon("failure", "192.0.2.1", *options, hosts="192.0.2.1")
     assert director.servers_of(service) == {}
+
+
+def test_service_of_all_ports(director: Director) -> None:
+    """A persistent service may have port 0, which stands for all of them."""
+    director.kernel.change("-A -t 10.0.0.3:0 -s rr -p 300")
+    done = director.by_mon("up", "", "-V", "10.0.0.3:0", hosts="192.0.2.1")
+    assert (done.status, done.stderr) == (0, "")
+    assert set(director.servers_of("-t 10.0.0.3:0")) == {"192.0.2.1:0"}
+
+
+def test_service_by_name(director: Director) -> None:
+    """A virtual service may be told by a name, which means its lowest address, and a port's."""
+    director.names = {"www.example.com": ["192.0.2.200", "10.0.0.3"]}
+    done = director.by_mon("up", "", "-V", "www.example.com:http", hosts="192.0.2.9")
+    assert (done.status, done.stderr) == (0, "")
+    assert set(director.servers) == {*ALL, "192.0.2.9:80"}
+
+
+def test_service_whose_name_does_not_resolve(director: Director) -> None:
+    """Without an address of the service nothing can be done."""
+    done = director.by_mon("failure", "192.0.2.1", "-V", "www.example.com:80")
+    assert (done.status, done.stderr) == (1, "lvs.alert: www.example.com: no address found\n")
+    assert director.servers == ALL
 
 
 def test_out_by_hand(director: Director) -> None:
