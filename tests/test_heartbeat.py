@@ -230,6 +230,35 @@ def test_mon_is_kept_running_as_its_own_user(tree: Path, folder: Path) -> None:
     ]
 
 
+_LDIRECTORD = """
+set -e
+mount -t tmpfs run /run
+ip link set lo up
+$1 "$2" status || true
+$1 "$2" start
+$1 "$2" status
+stat -c '%a %U %G' /run/lvsalert/*
+pgrep -u mon -f -c '/usr/sbin/mon -c /run/lvsalert/www.mon.cf'
+$1 "$2" stop
+$1 "$2" status || true
+pgrep -u mon -l . || echo none left
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give mon its user and capabilities")
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+def test_the_place_of_ldirectord_is_table_and_mon(lvs: Resource) -> None:
+    """The script ldirectord sets up the table and starts mon with the mon.cf for the file."""
+    ldirectord = script(lvs.www.parent / "root", "ldirectord")
+    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    argv = [*apart, "sh", "-c", _LDIRECTORD, "sh", str(ldirectord), str(lvs.www)]
+    done = _run(argv, dict(lvs.table.environment))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if "192.0.2." not in line]
+    assert lines == ["stopped", "running", "640 root mon", "1", "stopped", "none left"]
+    assert lvs.table.run("-Sn") == ""
+
+
 def test_the_examples_agree() -> None:
     """The names in ha.cf and haresources are the same, and authkeys begins without a secret."""
     nodes = [
