@@ -316,6 +316,8 @@ def test_state_directory_that_cannot_be_written(machine: Machine, begun: bool) -
     machine.kernel.path.chmod(0o666)
     python, packages = "/usr/bin/python3", machine.folder / "packages"
     copy_packages(packages)
+    program = machine.ipvsadm.read_text(encoding="utf-8")
+    machine.ipvsadm.write_text(program.replace(repr(str(CHECKOUT)), repr(str(packages))))
     argv = machine.argv(HOSTS[0], NOW + 10)
     argv = [python, *argv[1:4], str(packages), *argv[5:]]
     become = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
