@@ -215,8 +215,8 @@ since 2023-11-14 22:17:20.
   It passed 2 checks in a row of www/http, the last at 2023-11-14 22:16:20.
   Its last changes:
     2023-11-14 22:14:20  www/http: was dr weight 50, is out: failure
-    2023-11-14 22:15:20  www/http: was out, is dr weight 5: up
-    2023-11-14 22:16:20  www/http: was dr weight 5, is dr weight 9: failure
+    2023-11-14 22:15:20  www/http: was out, is dr weight 5: passed its check
+    2023-11-14 22:16:20  www/http: was dr weight 5, is dr weight 9: passed its check
 """,
 }
 
