@@ -1,4 +1,4 @@
-"""The lab's two sides: the host, which boots the guest, and the guest, where scenarios happen."""
+"""The lab's two sides: the host, which boots guests, and the guest, where scenarios happen."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab import packages
-from tests.lab.remote import SCENARIOS, Guest, Scenario, in_guest, write_report
+from tests.lab.remote import SCENARIOS, Guests, Scenario, in_guest, write_report
 
 if TYPE_CHECKING:
     pass
 
-GUEST = pytest.StashKey[Guest]()
+GUESTS = pytest.StashKey[Guests]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one guest for the whole run."""
-    config.stash[GUEST] = Guest()
+    """Have the same guests for the whole run."""
+    config.stash[GUESTS] = Guests()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Switch the guest off."""
-    config.stash[GUEST].close()
+    """Switch them off."""
+    config.stash[GUESTS].close()
 
 
 @pytest.hookimpl(trylast=True)
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On the host, put what waits for the guest in the place of each scenario that was chosen."""
     if in_guest():
         return
-    guest = config.stash[GUEST]
+    guests = config.stash[GUESTS]
     reason = packages.why_not()
     for index, item in enumerate(items):
         if not item.path.is_relative_to(SCENARIOS):
@@ -38,8 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=f"the lab is left out: {reason}"))
         else:
-            items[index] = Scenario.of(item, guest)
-            guest.names.append(item.nodeid)
+            items[index] = Scenario.of(item, guests)
+            guests.names.append(item.nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

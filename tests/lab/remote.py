@@ -1,4 +1,4 @@
-"""Scenarios are collected here, on the host, and run in the guest: one boot for all of them."""
+"""Scenarios are collected here, on the host, and run in a guest: one boot for many of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.harness.waiting import wait_until
 from tests.lab import kernel, packages
 from tests.lab.machine import Machine, MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 REPORTS = "reports"
@@ -22,76 +25,95 @@ IN_GUEST = "LVSALERT_LAB_GUEST"
 # among the first one's. A scenario that hangs shall be the one to say so.
 TIMEOUT = 400.0
 DEADLINE = 500.0
+COUNT = 2
 
 
 class Guest:
-    """The guest's pytest and what it reported so far; it boots when it is first asked."""
+    """One guest with a pytest for some of the scenarios, and what it reported so far."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._machine: Machine | None = None
+    def __init__(self, names: Sequence[str]) -> None:
+        self._machine = Machine(kernel.prepare())
+        left_out = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+        argv = [sys.executable, "-m", "pytest", "-q", *left_out, f"--timeout={TIMEOUT:.0f}"]
+        self._machine.start([*argv, *names], {IN_GUEST: "1"})
 
     def outcome(self, name: str) -> list[dict[str, Any]]:
         """Return the reports of a scenario's phases: set-up, call and clean-up.
 
         Raises MachineError where the guest is gone, or has not done it in time.
         """
-        machine = self._machine or self._boot()
         try:
             return wait_until(
-                lambda: self._finished(machine, name), DEADLINE, "the scenario ends", pause=0.1
+                lambda: self._finished(name), DEADLINE, "the scenario ends", pause=0.1
             )
         except AssertionError as error:
-            machine.stop()
-            raise MachineError(f"{error}\n{machine.tail()}") from None
+            self._machine.stop()
+            raise MachineError(f"{error}\n{self._machine.tail()}") from None
 
-    def _boot(self) -> Machine:
-        """Start pytest in the guest with the scenarios that were chosen here."""
-        packages.install()
-        self._machine = machine = Machine(kernel.prepare())
-        left_out = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-        argv = [sys.executable, "-m", "pytest", "-q", *left_out, f"--timeout={TIMEOUT:.0f}"]
-        machine.start([*argv, *self.names], {IN_GUEST: "1"})
-        return machine
-
-    def _finished(self, machine: Machine, name: str) -> list[dict[str, Any]]:
+    def _finished(self, name: str) -> list[dict[str, Any]]:
         """Return the scenario's reports if its clean-up is among them, else nothing."""
-        running = machine.is_running()
-        file = machine.share / REPORTS
+        running = self._machine.is_running()
+        file = self._machine.share / REPORTS
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
         reports = [json.loads(line) for line in lines if line.endswith("\n")]
         mine = [report for report in reports if report["name"] == name]
         if any(report["when"] == "teardown" for report in mine):
             return mine
         if not running:
-            raise MachineError(f"the guest is off and never reported {name}\n{machine.tail()}")
+            tail = self._machine.tail()
+            raise MachineError(f"the guest is off and never reported {name}\n{tail}")
         return []
 
     def close(self) -> None:
-        """Switch the guest off and forget what it wrote."""
-        if self._machine is not None:
-            self._machine.__exit__(None, None, None)
+        """Switch it off and forget what it wrote."""
+        self._machine.__exit__(None, None, None)
+
+
+class Guests:
+    """The guests that share the chosen scenarios; they boot when the first one is asked for.
+
+    A guest waits a good deal, for mon's next check or for a time-out: two keep two cores busy.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._guests: dict[str, Guest] = {}
+
+    def outcome(self, name: str) -> list[dict[str, Any]]:
+        """Return the reports of a scenario, as Guest does."""
+        if not self._guests:
+            packages.install()
+            count = min(COUNT, len(self.names))
+            for first in range(count):
+                names = self.names[first::count]
+                self._guests.update(dict.fromkeys(names, Guest(names)))
+        return self._guests[name].outcome(name)
+
+    def close(self) -> None:
+        """Switch the guests off."""
+        for guest in set(self._guests.values()):
+            guest.close()
 
 
 class Scenario(pytest.Item):
     """Stands on the host for a test that runs in the guest, under the same name."""
 
-    guest: Guest
+    guests: Guests
 
     @classmethod
-    def of(cls, item: pytest.Item, guest: Guest) -> Scenario:
+    def of(cls, item: pytest.Item, guests: Guests) -> Scenario:
         """Return what takes the collected test's place."""
         parent = item.parent
         assert parent is not None
         made: Scenario = cls.from_parent(parent, name=item.name)
         made.own_markers[:] = item.own_markers
-        made.guest = guest
+        made.guests = guests
         return made
 
     def runtest(self) -> None:
         """Wait for the guest's verdict and make it ours."""
         bad = [
-            report for report in self.guest.outcome(self.nodeid) if report["outcome"] != "passed"
+            report for report in self.guests.outcome(self.nodeid) if report["outcome"] != "passed"
         ]
         for report in bad:
             if report["outcome"] == "skipped":
