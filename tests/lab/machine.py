@@ -140,8 +140,8 @@ class Machine:
         python = Path(sys.executable).resolve()
         console = "chardev:mux" if terminal else "stdio"
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "2"]
-        argv += ["-m", f"{self._memory}M", "-display", "none", "-no-reboot", "-nic", "none"]
-        argv += ["-monitor", "none"]
+        argv += ["-m", f"{self._memory}M", "-display", "none", "-vga", "none", "-nic", "none"]
+        argv += ["-monitor", "none", "-no-reboot"]
         if terminal:
             argv += ["-chardev", "stdio,id=mux,signal=off"]
         argv += ["-serial", console, "-kernel", str(self._kernel.image), "-initrd", str(initramfs)]

@@ -62,44 +62,44 @@ class RealServer(Host):
         return Site(places, page)
 
 
-class HostNginx(Nginx):
-    """An nginx that starts on a host of the lab."""
+class There(Program):
+    """A program that starts on a host of the lab."""
+
+    host: Host
+
+    def start(self) -> None:
+        """Start it there."""
+        with self.host.inside():
+            super().start()
+
+
+class HostNginx(There, Nginx):
+    """An nginx on a host of the lab."""
 
     def __init__(self, host: Host, folder: Path, sites: Sequence[Site]) -> None:
         super().__init__(folder, *sites)
-        self._host = host
-
-    def start(self) -> None:
-        """Start it there."""
-        with self._host.inside():
-            super().start()
+        self.host = host
 
 
-class HostVsftpd(Vsftpd):
-    """A vsftpd that starts on a host of the lab."""
+class HostVsftpd(There, Vsftpd):
+    """A vsftpd on a host of the lab."""
 
     def __init__(self, host: Host, folder: Path, place: str) -> None:
         super().__init__(folder, place)
-        self._host = host
-
-    def start(self) -> None:
-        """Start it there."""
-        with self._host.inside():
-            super().start()
+        self.host = host
 
 
-class Echo(Program):
+class Echo(There):
     """The UDP echo server on a host of the lab."""
 
     def __init__(self, host: Host, folder: Path, addresses: Sequence[str]) -> None:
         folder.mkdir()
         argv = [sys.executable, str(ECHO), host.name, str(ECHO_PORT), *addresses]
         super().__init__(argv, folder / "output")
-        self._host = host
+        self.host = host
 
     def start(self) -> None:
-        """Start it there, and wait until it listens."""
+        """Start it, and wait until it listens."""
         self.log.unlink(missing_ok=True)
-        with self._host.inside():
-            super().start()
-        wait_until(lambda: "ready" in self.output, 20, lambda: f"echo answers: {self.output}")
+        super().start()
+        wait_until(lambda: "ready" in self.output, 60, lambda: f"echo answers: {self.output}")
