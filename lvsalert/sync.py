@@ -9,6 +9,8 @@ from lvsalert import moncmd
 from lvsalert.ledger import Run
 from lvsalert.mon import Event
 from lvsalert.moncmd import Opstatus, Told
+from lvsalert.watches import watches_of
+from lvsalert.www_cf import OPTION, DirectorFile
 
 
 class Call(NamedTuple):
@@ -27,6 +29,18 @@ class Call(NamedTuple):
     def stdin(self) -> str:
         """Return the monitor's output, which mon writes to the alert."""
         return self.output
+
+
+def with_file(runs: Sequence[Run], file: DirectorFile) -> list[Run]:
+    """Return ``runs`` with those that mon makes for the services of ``file``, in their stead."""
+    found = {(run.virtual, run.source): run for run in runs}
+    for service in file.services:
+        virtual = str(service.virtual)
+        for watch in watches_of(service):
+            source = f"{watch.group}/{watch.service}"
+            options = {**watch.variables, OPTION: file.path}
+            found[virtual, source] = Run(virtual, source, "", 0.0, options)
+    return list(found.values())
 
 
 def groups(runs: Sequence[Run]) -> list[str]:

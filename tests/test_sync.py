@@ -159,6 +159,33 @@ def test_empty_table_is_filled(director: Syncing) -> None:
     assert director.servers == {TWO: IN}
 
 
+def test_services_of_a_file_are_asked_for_too(director: Syncing, tmp_path: Path) -> None:
+    """A service that no run was seen of yet is known from the director's file."""
+    file = tmp_path / "www.cf"
+    reals = "".join(f"    real = {host}:81 gate 7\n" for host in HOSTS.split())
+    file.write_text(f"virtual = 10.0.0.3:81\n    checktype = connect\n{reals}")
+
+    def answer(line: str) -> str:
+        if line == "list opstatus":
+            status = fails(director, "192.0.2.2")
+            return f"group=tcp-10.0.0.3-81 service=connect {status}\n220 list opstatus completed\n"
+        if line == "list group tcp-10.0.0.3-81":
+            return f"hostgroup tcp-10.0.0.3-81 {HOSTS}\n220 list group completed\n"
+        return says("", hosts=None)(line)
+
+    with played(answer) as mon:
+        done = director.sync(mon, "--config", str(file))
+    assert (done.status, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"www/http: {WEB}: mon does not know this service, nothing changed"
+    assert lines[1] == "tcp-10.0.0.3-81/connect: tcp 10.0.0.3:81: fail in mon"
+    assert [rule for rule in director.kernel.rules if ":81" in rule] == [
+        "-A -t 10.0.0.3:81 -s wrr",
+        "-a -t 10.0.0.3:81 -r 192.0.2.1:81 -g -w 7",
+        "-a -t 10.0.0.3:81 -r 192.0.2.3:81 -g -w 7",
+    ]
+
+
 def test_success_puts_in(director: Syncing) -> None:
     """A service that mon finds well loses its causes, and its servers are in."""
     director.by_mon("failure", "192.0.2.1 192.0.2.2", *OPTIONS)

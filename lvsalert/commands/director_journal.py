@@ -22,6 +22,7 @@ from lvsalert.ipvsadm import DEFAULT_STATE_DIR, Ipvsadm
 from lvsalert.journal import Entry
 from lvsalert.mon import printable
 from lvsalert.step import Place, describe
+from lvsalert.www_cf import load
 
 NAME = "lvs-director"
 _HEADINGS = ("TIME", "WHO", "SERVICE", "SERVER", "BEFORE", "AFTER", "WHY")
@@ -216,6 +217,12 @@ def _joined(lines: Iterable[str]) -> str:
     show_default=True,
     help="Seconds that mon may take for its answers.",
 )
+@click.option(
+    "--config",
+    cls=EnvOption,
+    metavar="FILE",
+    help="Ask for the services of this file (www.cf) too, as mon-config has mon watch them.",
+)
 @table_options
 @click.pass_context
 def sync_command(
@@ -226,16 +233,20 @@ def sync_command(
     user: str | None,
     password_file: str | None,
     mon_timeout: float,
+    config: str | None,
     state_dir: str,
     **_given: object,
 ) -> Outcome:
     """Ask mon what it knows, and bring ledger and table to it, once.
 
     For after a restart, when no alert comes because mon saw no change. The services and their
-    options are those of the last run of lvs.alert for each. What mon has not tested stays.
+    options are those of the last run of lvs.alert for each, and those of --config. What mon has
+    not tested stays.
     """
     with history.opened(state_dir) as ledger:
         runs = [run for run in ledger.runs() if run.source != SOURCE]
+    if config is not None:
+        runs = sync.with_file(runs, load(config, lookup))
     if not runs:
         raise NotDoneError(
             f"{state_dir}: lvs.alert has not been run by mon yet: nothing to ask for"
