@@ -11,7 +11,13 @@ import click
 
 from lvsalert import monitor
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import common_options, limits_of, monitor_outcome, outcome_of
+from lvsalert.commands.monitoring import (
+    common_options,
+    limits_of,
+    monitor_outcome,
+    omit_good_option,
+    outcome_of,
+)
 from lvsalert.commands.options import EnvOption, Parsed, command, number
 from lvsalert.errors import UsageError
 from lvsalert.probes import external
@@ -52,7 +58,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     show_default=True,
     help="Seconds for one host; then PROGRAM is killed with all that it started.",
 )
-@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@omit_good_option
 @common_options
 @click.argument("hosts", nargs=-1, metavar="HOST...")
 def _external_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:

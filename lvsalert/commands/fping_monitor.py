@@ -9,7 +9,12 @@ import click
 
 from lvsalert import monitor
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import common_options, monitor_outcome, outcome_of
+from lvsalert.commands.monitoring import (
+    common_options,
+    monitor_outcome,
+    omit_good_option,
+    outcome_of,
+)
 from lvsalert.commands.options import EnvOption, command, number, whole
 from lvsalert.model import State
 
@@ -66,7 +71,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     metavar="MS",
     help="Milliseconds between packets.",
 )
-@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@omit_good_option
 @common_options
 @click.argument("hosts", nargs=-1, metavar="HOST...")
 def _fping_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:

@@ -15,10 +15,12 @@ from lvsalert.commands.monitoring import (
     limits_of,
     login_options,
     monitor_outcome,
+    omit_good_option,
     outcome_of,
     password_of,
+    timeout_option,
 )
-from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number
+from lvsalert.commands.options import PORT, EnvOption, Parsed, command
 from lvsalert.errors import UsageError
 from lvsalert.probes import ftp
 from lvsalert.probes.http import parse_match
@@ -36,15 +38,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 @click.option(
     "-p", "--port", cls=EnvOption, type=PORT, default="21", show_default=True, help="Port."
 )
-@click.option(
-    "-t",
-    "--timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0.001),
-    default=30,
-    show_default=True,
-    help="Seconds for one host.",
-)
+@timeout_option
 @login_options
 @click.option("--retrieve", cls=EnvOption, metavar="PATH", help="File to fetch, with --user.")
 @click.option(
@@ -54,7 +48,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     type=Parsed("regex", parse_match),
     help="Regular expression to find in the file.",
 )
-@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@omit_good_option
 @common_options
 @click.argument("hosts", nargs=-1, metavar="HOST...")
 @click.pass_context

@@ -17,6 +17,7 @@ from lvsalert.commands.monitoring import (
     monitor_outcome,
     outcome_of,
     password_of,
+    timeout_option,
 )
 from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number, whole
 from lvsalert.errors import UsageError
@@ -33,15 +34,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 
 @command("http.monitor")
 @click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port.  [default: 80, 443 with --tls]")
-@click.option(
-    "-t",
-    "--timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0.001),
-    default=30,
-    show_default=True,
-    help="Seconds for one host.",
-)
+@timeout_option
 @click.option(
     "-u",
     "--url",

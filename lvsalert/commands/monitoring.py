@@ -62,6 +62,21 @@ def common_options(command: _F) -> _F:
     return command
 
 
+timeout_option = click.option(
+    "-t",
+    "--timeout",
+    cls=EnvOption,
+    type=number("a time-out in seconds", 0.001),
+    default=30,
+    show_default=True,
+    help="Seconds for one host.",
+)
+# http.monitor has it as -o too, as the stock one does.
+omit_good_option = click.option(
+    "--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out."
+)
+
+
 def login_options(command: _F) -> _F:
     """Add the options of monitors that can log in."""
     for option in (

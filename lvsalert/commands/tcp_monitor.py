@@ -10,8 +10,15 @@ import click
 
 from lvsalert import monitor
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import common_options, limits_of, monitor_outcome, outcome_of
-from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number
+from lvsalert.commands.monitoring import (
+    common_options,
+    limits_of,
+    monitor_outcome,
+    omit_good_option,
+    outcome_of,
+    timeout_option,
+)
+from lvsalert.commands.options import PORT, EnvOption, Parsed, command
 from lvsalert.errors import UsageError
 from lvsalert.probes import tcp
 from lvsalert.probes.http import parse_match
@@ -32,15 +39,7 @@ def parse_sent(text: str) -> bytes:
 
 @command("tcp.monitor")
 @click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port of the hosts that carry none.")
-@click.option(
-    "-t",
-    "--timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0.001),
-    default=30,
-    show_default=True,
-    help="Seconds for one host.",
-)
+@timeout_option
 @click.option(
     "--send",
     cls=EnvOption,
@@ -54,7 +53,7 @@ def parse_sent(text: str) -> bytes:
     type=Parsed("regex", parse_match),
     help="Regular expression to find in the answer.",
 )
-@click.option("--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
+@omit_good_option
 @common_options
 @click.argument("hosts", nargs=-1, metavar="HOST...")
 def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
