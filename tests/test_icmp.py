@@ -596,33 +596,71 @@ def received(sock: EchoSocket) -> list[Received]:
     return sock.receive()
 
 
-def test_error_of_one_request_stops_no_other(
-    monkeypatch: pytest.MonkeyPatch, quiet: Namespace
-) -> None:
-    """A datagram socket sends on although an ICMP error about an earlier request waits."""
+def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let icmplib open datagram sockets alone."""
     real = icmplib.ICMPv4Socket
 
-    def unprivileged(privileged: bool) -> ICMPv4Socket:
+    def refuse(privileged: bool) -> ICMPv4Socket:
         if privileged:
             raise SocketPermissionError(True)
         return real(privileged=False)
 
-    def run() -> list[type]:
+    monkeypatch.setattr("icmplib.ICMPv4Socket", refuse)
+
+
+def have_an_error_wait(sock: EchoSocket) -> None:
+    """Send to a host that a router calls unreachable, until that stands in the error queue."""
+    sock.send("127.0.1.1", b"first")
+    poll = select.poll()
+    poll.register(sock, 0)
+    assert poll.poll(20_000) == [(sock.fileno(), select.POLLERR)]
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_error_of_one_request_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, quiet: Namespace, more: int
+) -> None:
+    """A datagram socket sends on although ICMP errors wait, and more come while it tries again."""
+
+    def run() -> Counter[type]:
         hosts = {"127.0.1.1": unreachable, "127.0.1.2": answers}
         with EchoHosts(V4, hosts), closing(EchoSocket(V4, 2)) as sock:
-            sock.send("127.0.1.1", b"first")
-            poll = select.poll()
-            poll.register(sock, 0)
-            assert poll.poll(20_000) == [(sock.fileno(), select.POLLERR)]
+            send, left = sock._send, [more]
+
+            def send_late(address: str, payload: bytes) -> tuple[int, int]:
+                if address == "127.0.1.2" and left[0]:
+                    left[0] -= 1
+                    have_an_error_wait(sock)
+                return send(address, payload)
+
+            monkeypatch.setattr(sock, "_send", send_late)
+            have_an_error_wait(sock)
             sock.send("127.0.1.2", b"second")
-            found: list[type] = []
-            while len(found) < 2:
-                found += [type(each.message) for each in received(sock)]
+            found: Counter[type] = Counter()
+            while found[Reply] < 1 or found[Trouble] < 1 + more:
+                found.update(type(each.message) for each in received(sock))
             return found
 
     quiet.sysctl("ipv4/ping_group_range", "0 0")
-    monkeypatch.setattr("icmplib.ICMPv4Socket", unprivileged)
-    assert quiet.run(run) == [Trouble, Reply]
+    unprivileged(monkeypatch)
+    assert quiet.run(run) == {Trouble: 1 + more, Reply: 1}
+
+
+def test_send_that_fails_for_itself(monkeypatch: pytest.MonkeyPatch, quiet: Namespace) -> None:
+    """What is queued about other requests does not hide that a request cannot be sent."""
+
+    def run() -> int | None:
+        with EchoHosts(V4, {"127.0.1.1": unreachable}), closing(EchoSocket(V4, 2)) as sock:
+            have_an_error_wait(sock)
+            try:
+                sock.send("255.255.255.255", b"second")
+            except OSError as error:
+                return error.errno
+            return None
+
+    quiet.sysctl("ipv4/ping_group_range", "0 0")
+    unprivileged(monkeypatch)
+    assert quiet.run(run) in (errno.EACCES, errno.ENETUNREACH)
 
 
 def test_answer_that_waits_does_not_grow_old() -> None:

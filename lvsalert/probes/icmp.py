@@ -141,10 +141,10 @@ class _Pinger:
     def run(self, targets: Sequence[_Target], deadline: float) -> None:
         self._take(targets)
         while self._open and (now := time.monotonic()) < deadline:
-            if self._poll.poll(min(deadline - now, self._pause(now)) * 1000):
-                for family, echo in self._sockets.items():
-                    for received in echo.receive():
-                        self._judge(family, received)
+            ready = self._poll.poll(min(deadline - now, self._pause(now)) * 1000)
+            for family, echo in self._sockets.items():
+                for received in echo.receive() if ready else echo.errors():
+                    self._judge(family, received)
             if self._lookups is not None:
                 self._take_names(self._lookups)
             self._send_due()

@@ -52,6 +52,7 @@ _BUFFER_PER_HOST = 4096
 _LEAST_BUFFER = 1 << 18
 # A flood of packets that are none of ours must not keep the caller from its clock.
 _MOST_AT_ONCE = 512
+_MOST_FAILURES = 16
 
 
 class Received(NamedTuple):
@@ -77,6 +78,7 @@ class EchoSocket:
         self._raw: bool = self._icmp.is_privileged
         self._identifier = secrets.randbelow(65536)
         self._sent = 0
+        self._errors: list[Received] = []
         try:
             self._set_up(max(_LEAST_BUFFER, hosts * _BUFFER_PER_HOST))
         except BaseException:
@@ -113,13 +115,18 @@ class EchoSocket:
         The two are unlike those of all others among the last 65536 requests, on a raw socket among
         the last 2**32.
         """
-        if self._raw:
-            return self._send(address, payload)
-        try:
-            return self._send(address, payload)
-        except OSError:
-            # With IP_RECVERR a send fails, once, for what happened to an earlier packet.
-            return self._send(address, payload)
+        alone = self._raw
+        for _ in range(_MOST_FAILURES):
+            try:
+                return self._send(address, payload)
+            except OSError:
+                # With IP_RECVERR a send fails for what came back about earlier packets;
+                # that is in the error queue, or was just taken out of it. What fails twice with
+                # nothing there is a failure of this packet.
+                known, alone = alone, self._raw or not self._take_errors()
+                if known and alone:
+                    raise
+        return self._send(address, payload)
 
     def _send(self, address: str, payload: bytes) -> tuple[int, int]:
         from icmplib import (  # type: ignore[import-untyped] # icmplib carries no types
@@ -142,9 +149,14 @@ class EchoSocket:
 
     def receive(self) -> list[Received]:
         """Return what has come back about echo requests, without waiting."""
-        received = [] if self._raw else list(self._read_errors())
-        received += self._read_packets()
-        return received
+        if not self._raw:
+            self._take_errors()
+        return [*self.errors(), *self._read_packets()]
+
+    def errors(self) -> list[Received]:
+        """Return the errors that were met while sending, and not yet returned."""
+        errors, self._errors = self._errors, []
+        return errors
 
     def _read_packets(self) -> Iterator[Received]:
         for _ in range(_MOST_AT_ONCE):
@@ -160,20 +172,24 @@ class EchoSocket:
             if message is not None:
                 yield Received(sender[0], time.monotonic() - _age(ancillary), message)
 
-    def _read_errors(self) -> Iterator[Received]:
-        """Read the error queue, where a datagram socket finds ICMP errors (ip(7), IP_RECVERR)."""
-        for _ in range(_MOST_AT_ONCE):
+    def _take_errors(self) -> int:
+        """Empty the error queue, where a datagram socket finds ICMP errors (ip(7), IP_RECVERR).
+
+        Returns how many there were, of other people's packets too.
+        """
+        for taken in range(_MOST_AT_ONCE):
             try:
                 quoted, ancillary, _, destination = self._sock.recvmsg(
                     _PACKET_BYTES, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE
                 )
             except BlockingIOError:
-                return
+                return taken
             for level, kind, data in ancillary:
                 if (level, kind) == _RECVERR[self.family]:
                     found = parse_queued(self.family, quoted, destination[0], data)
                     if found is not None:
-                        yield Received(found[0], time.monotonic(), found[1])
+                        self._errors.append(Received(found[0], time.monotonic(), found[1]))
+        return _MOST_AT_ONCE
 
 
 def _open(family: int) -> Any:
