@@ -102,6 +102,7 @@ def run(
         virtual,
         who,
         done.changes,
+        alert.remark,
         errors=alert.errors,
         troubles=done.troubles,
         is_remembered=done.is_remembered,
@@ -140,6 +141,7 @@ class _Alert:
         self.errors: list[LvsalertError] = []
         self.held: list[str] = []
         self.is_cut_off = False
+        self.remark = ""
 
     def look_up(self, wanted: Wish) -> None:
         """Find the addresses of all names at once."""
@@ -160,7 +162,14 @@ class _Alert:
         self.errors = list(self._unnamed)
         # Other runs may have been waited for, and what they noted must not lie in the future.
         self._now = time.time()
-        service = self._shaped(actual.get(self._virtual))
+        standing = actual.get(self._virtual)
+        if standing is None and self._is_stopped(ledger):
+            self._note(ledger, self._verdicts(Service(self._virtual, "", (), {})))
+            return Proposal(actual, self._author({}))
+        return self._bring(actual, ledger, self._shaped(standing))
+
+    def _bring(self, actual: Table, ledger: Ledger, service: Service) -> Proposal:
+        """Return the table with the service as the verdicts want it."""
         verdicts = self._verdicts(service)
         fallback = self._fallback_entry(service, verdicts)
         members = self._note(ledger, verdicts)
@@ -193,6 +202,13 @@ class _Alert:
         if self._filed is not None:
             desired = self._filed.with_thresholds(desired)
         return Proposal({**actual, self._virtual: desired}, self._author(reasons))
+
+    def _is_stopped(self, ledger: Ledger) -> bool:
+        """Return whether the service is to stay away until the director starts it, and say so."""
+        stop = ledger.stops().get(self._key)
+        if stop is not None:
+            self.remark = f"stopped by {stop.who}: noted, and not set up before it is started"
+        return stop is not None
 
     def _author(self, reasons: Mapping[str, str]) -> Author:
         why = "by hand" if self._call.by_hand else self._call.event.value

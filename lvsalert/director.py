@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 from lvsalert import maintenance
 from lvsalert.errors import LvsalertError
 from lvsalert.filed import with_thresholds
-from lvsalert.ledger import OPERATOR, Cause, Ledger, Run
+from lvsalert.ledger import DIRECTOR, OPERATOR, Cause, Ledger, Run, Stop
 from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
 from lvsalert.policy import Known, Member, Rules, Want, decide
 from lvsalert.step import Author, Place, Proposal, take_step
@@ -21,9 +21,6 @@ from lvsalert.table import Change, Endpoint, Service, Table
 from lvsalert.verdicts import Source, Verdict, take_checks
 from lvsalert.watches import Watch, watches_of
 from lvsalert.www_cf import OPTION, DirectorFile, FileService
-
-SOURCE = "lvs-director"
-"""Who keeps the file's services in the ledger, so that one that leaves the file is known."""
 
 
 class Checked(NamedTuple):
@@ -108,14 +105,17 @@ def stop(
     """Take the file's services out of the table, and nothing else.
 
     ``virtuals`` are those that the file names now; those that a file at one of ``paths`` named at
-    the last start go too.
+    the last start go too. Each is marked as stopped, so that a mon that still runs does not set it
+    up again; a stop that is killed before it is done leaves a table that mon still looks after.
     """
+
+    now = time.time()
 
     def decide_(actual: Table, ledger: Ledger) -> Proposal:
         gone = {str(virtual) for virtual in virtuals} | set(kept(ledger, paths))
         desired = {key: each for key, each in actual.items() if str(key) not in gone}
         for virtual in gone:
-            ledger.forget_run(virtual, SOURCE)
+            ledger.stop(virtual, Stop(now, who))
         return Proposal(desired, Author(who, "stop"))
 
     done = take_step(place, decide_)
@@ -141,7 +141,7 @@ def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
     return [
         run.virtual
         for run in ledger.runs()
-        if run.source == SOURCE and run.options.get(OPTION) in paths
+        if run.source == DIRECTOR and run.options.get(OPTION) in paths
     ]
 
 
@@ -182,12 +182,12 @@ class _Setting:
             for virtual in kept(ledger, [self._file.path]):
                 for key in [each for each in desired if str(each) == virtual]:
                     del desired[key]
-                ledger.forget_run(virtual, SOURCE)
+                ledger.forget_run(virtual, DIRECTOR)
             for service in self._file.services:
                 standing = actual.get(service.virtual)
                 desired[service.virtual] = self._service(ledger, service, standing)
                 ledger.set_run(
-                    Run(str(service.virtual), SOURCE, "", self._now, self._options(service))
+                    Run(str(service.virtual), DIRECTOR, "", self._now, self._options(service))
                 )
             return Proposal(desired, Author(self._who, why, self._why))
 

@@ -25,6 +25,10 @@ OPERATOR = "operator"
 MAINTENANCE = "maintenance"
 """The cause that a file in ldirectord's maintenancedir is, a person's word as well."""
 
+DIRECTOR = "lvs-director"
+"""The source whose last run for a service is that of the director: it was set up, or stopped."""
+
+_STOPPED_BY = "STOPPED_BY"
 
 _SCHEMA = """
 CREATE TABLE causes (
@@ -73,6 +77,13 @@ class Run(NamedTuple):
     real: str
     time: float
     options: Mapping[str, Any]
+
+
+class Stop(NamedTuple):
+    """Since when (epoch) a virtual service is stopped, and who stopped it."""
+
+    since: float
+    who: str
 
 
 class Ledger:
@@ -252,6 +263,18 @@ class Ledger:
         """Return the last run of each source for each service."""
         rows = self._db.execute("SELECT virtual, source, real, time, options FROM runs")
         return [Run(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows]
+
+    def stop(self, virtual: str, stop: Stop) -> None:
+        """Note that a service is stopped, until the director's next run for it."""
+        self.set_run(Run(virtual, DIRECTOR, "", stop.since, {_STOPPED_BY: stop.who}))
+
+    def stops(self) -> dict[str, Stop]:
+        """Return the services that are stopped."""
+        return {
+            run.virtual: Stop(run.time, run.options[_STOPPED_BY])
+            for run in self.runs()
+            if run.source == DIRECTOR and _STOPPED_BY in run.options
+        }
 
     def virtual_services(self) -> list[str]:
         """Return the services of which anything is known."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.history import Move, Words, fallbacks, moves
-from lvsalert.ledger import OPERATOR, Cause, Ledger
+from lvsalert.ledger import DIRECTOR, OPERATOR, Cause, Ledger
 from lvsalert.model import Forwarding, RealServer, split_endpoint
 from lvsalert.policy import Known
 from lvsalert.step import Author, Place, Proposal, state_of, take_step
@@ -137,6 +137,8 @@ class _Undo:
         if service is None:
             return
         key = str(service.virtual)
+        if before is None and key in ledger.stops():
+            ledger.forget_run(key, DIRECTOR)
         old = {} if before is None else before.real_servers
         new = {} if after is None else after.real_servers
         known = ledger.known(key)

@@ -14,7 +14,7 @@ from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.history import Selection, Words, moves, server_names, service_name, weight_of
 from lvsalert.ipvsadm import Ipvsadm
 from lvsalert.journal import Entry
-from lvsalert.ledger import Cause, Check, Ledger
+from lvsalert.ledger import Cause, Check, Ledger, Stop
 from lvsalert.ledger_file import LedgerError, ledger_error
 from lvsalert.model import join_endpoint
 from lvsalert.naming import Lookup
@@ -61,19 +61,27 @@ class Standing(NamedTuple):
 
 
 class ServiceView(NamedTuple):
-    """A virtual service with its real servers; ``scheduler`` is None where the table lacks it."""
+    """A virtual service with its real servers; ``scheduler`` is None where the table lacks it.
+
+    ``stopped`` tells of one that the table lacks because it was stopped.
+    """
 
     virtual: str
     scheduler: str | None
     servers: Sequence[Standing]
+    stopped: Stop | None = None
 
 
 class Memory(NamedTuple):
-    """What a ledger holds of a service's real servers; ``last`` is what each became, and when."""
+    """What a ledger holds of a service's real servers; ``last`` is what each became, and when.
+
+    ``stopped`` is None where nobody has stopped the service.
+    """
 
     known: Mapping[Endpoint, Known] = {}
     causes: Mapping[Endpoint, Sequence[Cause]] = {}
     last: Mapping[str, tuple[State, float]] = {}
+    stopped: Stop | None = None
 
 
 class View(NamedTuple):
@@ -91,6 +99,7 @@ class Story(NamedTuple):
     known: Known
     checks: Mapping[str, Check]
     changes: Sequence[Entry]
+    stopped: Stop | None = None
 
 
 class Wanted(NamedTuple):
@@ -156,8 +165,14 @@ def recall(ledger: Ledger) -> dict[str, Memory]:
         state = _became(move.after)
         if state is not _became(move.before):
             last.setdefault(move.entry.virtual, {})[move.real] = state, move.entry.time
+    stops = ledger.stops()
     return {
-        virtual: Memory(ledger.known(virtual), ledger.causes(virtual), last.get(virtual, {}))
+        virtual: Memory(
+            ledger.known(virtual),
+            ledger.causes(virtual),
+            last.get(virtual, {}),
+            stops.get(virtual),
+        )
         for virtual in {**dict.fromkeys(ledger.virtual_services()), **last}
     }
 
@@ -176,7 +191,14 @@ def services(table: Table, connections: Columns, memory: Mapping[str, Memory]) -
         found.append(ServiceView(str(virtual), service.scheduler, rows))
     standing = {each.virtual for each in found}
     only_known = sorted(memory.keys() - standing)
-    return found + [ServiceView(name, None, _lacked(memory[name], ())) for name in only_known]
+    return found + [_absent(name, memory[name]) for name in only_known]
+
+
+def _absent(virtual: str, memory: Memory) -> ServiceView:
+    rows = _lacked(memory, ())
+    if memory.stopped is not None:
+        rows = [each for each in rows if each.state is not State.MISSING]
+    return ServiceView(virtual, None, rows, memory.stopped)
 
 
 def _standings(
@@ -249,6 +271,7 @@ def why(door: Ipvsadm, state_dir: str, asked: Wanted) -> tuple[list[Story], Lvsa
     UsageError where nobody knows it.
     """
     table, connections = door.read(), door.connections()
+    standing = set(map(str, table))
 
     def stories(ledger: Ledger) -> list[Story]:
         memory = recall(ledger)
@@ -266,6 +289,7 @@ def why(door: Ipvsadm, state_dir: str, asked: Wanted) -> tuple[list[Story], Lvsa
                 ledger.journal.history(virtual=virtual, real=join_endpoint(*endpoint))[
                     -_LAST_CHANGES:
                 ],
+                memory.get(virtual, Memory()).stopped if virtual not in standing else None,
             )
             for virtual, endpoint in places(table, ledger, asked)
         ]

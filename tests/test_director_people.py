@@ -110,6 +110,7 @@ def test_status_for_a_program(director: Director) -> None:
         "service": "fwm 7",
         "scheduler": None,
         "missing": True,
+        "stopped": None,
         "servers": [],
     }
     web = seen["services"][1]

@@ -23,6 +23,7 @@ from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService
 from lvsalert.step import Author, Done, Place, Proposal, describe, state_of, take_step
 from lvsalert.table import Change, Endpoint, Table
 from tests.harness.alerts import Director
+from tests.harness.killing import Killed, kill_at
 
 VIRTUAL = VirtualService(Protocol.TCP, "10.0.0.3", 80, 0, 2)
 NAME = str(VIRTUAL)
@@ -294,38 +295,6 @@ def test_lock_that_cannot_be_had_there_is_the_common_one(
 
 
 # Cut short
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-POINTS = ["run", "begin", "commit"]
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, point: int, *, after: bool) -> list[str]:
-    """End the process at the n-th call to the kernel or the ledger, before or after its effect."""
-    seen: list[str] = []
-
-    def wrap(owner: type, name: str) -> None:
-        original = getattr(owner, name)
-
-        def wrapped(*arguments: object, **given: object) -> object:
-            seen.append(name)
-            if len(seen) == point and not after:
-                raise Killed
-            answer = original(*arguments, **given)
-            if len(seen) == point:
-                raise Killed
-            return answer
-
-        # What the director puts in the place of _run is bound already.
-        monkeypatch.setattr(owner, name, staticmethod(wrapped) if name == "_run" else wrapped)
-
-    wrap(Ipvsadm, "_run")
-    wrap(Ledger, "begin")
-    wrap(Ledger, "commit")
-    return seen
 
 
 def replayed(entries: Sequence[Entry], begin: dict[str, str]) -> dict[str, str]:

@@ -16,10 +16,10 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, Parsed, command, number
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
 from lvsalert.commands.syslogging import log
-from lvsalert.director import SOURCE
 from lvsalert.errors import NotDoneError
 from lvsalert.ipvsadm import DEFAULT_STATE_DIR, Ipvsadm
 from lvsalert.journal import Entry
+from lvsalert.ledger import DIRECTOR
 from lvsalert.mon import printable
 from lvsalert.step import Place, describe
 from lvsalert.www_cf import load
@@ -244,7 +244,7 @@ def sync_command(
     not tested stays.
     """
     with history.opened(state_dir) as ledger:
-        runs = [run for run in ledger.runs() if run.source != SOURCE]
+        runs = [run for run in ledger.runs() if run.source != DIRECTOR]
     if config is not None:
         runs = sync.with_file(runs, load(config, lookup))
     if not runs:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lvsalert.errors import LvsalertError
 from lvsalert.history import as_object, local_time
-from lvsalert.ledger import OPERATOR, Cause, Check
+from lvsalert.ledger import OPERATOR, Cause, Check, Stop
 from lvsalert.mon import printable
 from lvsalert.view import ServiceView, Standing, State, Story, View
 
@@ -66,17 +66,22 @@ def _painted(cell: str, state: State) -> str:
 
 
 def _rows(service: ServiceView) -> list[tuple[tuple[str, ...], State | None]]:
+    if service.stopped is not None:
+        since, who = moment(service.stopped.since), printable(service.stopped.who)
+        first = (service.virtual, "-", "stopped", "-", "-", "-", since, f"stopped by {who}")
+        return [(first, None), *((_row(service, each), each.state) for each in service.servers)]
     if service.scheduler is None and not service.servers:
         return [((service.virtual, "-", "missing", "-", "-", "-", "-", "-"), State.MISSING)]
     if not service.servers:
         return [((service.virtual, "-", "-", "-", "-", "-", "-", "-"), None)]
-    return [((service.virtual, *_cells(each)), each.state) for each in service.servers]
+    return [(_row(service, each), each.state) for each in service.servers]
 
 
-def _cells(each: Standing) -> tuple[str, ...]:
+def _row(service: ServiceView, each: Standing) -> tuple[str, ...]:
     numbers = (each.weight, each.active, each.inactive)
     causes = "; ".join(f"{cause.cause}: {cause.reason}" for cause in each.causes)
     return (
+        service.virtual,
         each.name,
         each.state.value,
         *("-" if number is None else str(number) for number in numbers),
@@ -97,13 +102,18 @@ def status_object(view: View) -> dict[str, Any]:
             {
                 "service": each.virtual,
                 "scheduler": each.scheduler,
-                "missing": each.scheduler is None,
+                "missing": each.scheduler is None and each.stopped is None,
+                "stopped": _stop_object(each.stopped),
                 "servers": [_standing_object(row) for row in each.servers],
             }
             for each in view.services
         ],
         "lacking": _lacking(view.lacking),
     }
+
+
+def _stop_object(stop: Stop | None) -> dict[str, Any] | None:
+    return None if stop is None else {"since": _iso(stop.since), "by": stop.who}
 
 
 def _lacking(error: LvsalertError | None) -> str | None:
@@ -154,6 +164,7 @@ def why_object(stories: Sequence[Story], lacking: LvsalertError | None) -> dict[
                     for source, check in story.checks.items()
                 ],
                 "changes": [as_object(entry) for entry in story.changes],
+                "stopped": _stop_object(story.stopped),
             }
             for story in stories
         ],
@@ -196,7 +207,10 @@ def _sentences(story: Story) -> list[str]:
     lines += [f"  {_cause_sentence(cause)}" for cause in each.causes]
     if story.known.held:
         lines.append("  It stays in all the same: --min-in holds it.")
-    if not each.causes:
+    if story.stopped is not None:
+        stop = f"by {story.stopped.who} since {moment(story.stopped.since)}"
+        lines.append(f"  Its virtual service is stopped {printable(stop)}.")
+    elif not each.causes:
         lines.append("  Nobody says that it should be out.")
     lines += [f"  {_check_sentence(*check)}" for check in story.checks.items()]
     lines += ["  No change of it is known."] if not story.changes else ["  Its last changes:"]
