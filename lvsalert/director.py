@@ -99,20 +99,20 @@ def _lacking(watch: Watch, have: Collection[Endpoint]) -> Watch:
     return watch._replace(hosts=hosts)
 
 
-def stop(
-    place: Place, paths: Sequence[str], virtuals: Sequence[VirtualService], who: str
-) -> Outcome:
+def stop(place: Place, paths: Sequence[str], services: Sequence[FileService], who: str) -> Outcome:
     """Take the file's services out of the table, and nothing else.
 
-    ``virtuals`` are those that the file names now; those that a file at one of ``paths`` named at
-    the last start go too. Each is marked as stopped, so that a mon that still runs does not set it
-    up again; a stop that is killed before it is done leaves a table that mon still looks after.
+    ``services`` are those that the file names now; those that a file at one of ``paths`` named at
+    the last start go too. One whose ``cleanstop`` is no stays as it is. Each other is marked as
+    stopped, so that a mon that still runs does not set it up again; a stop that is killed before it
+    is done leaves a table that mon still looks after.
     """
 
     now = time.time()
 
     def decide_(actual: Table, ledger: Ledger) -> Proposal:
-        gone = {str(virtual) for virtual in virtuals} | set(kept(ledger, paths))
+        gone = {str(each.virtual) for each in services} | set(kept(ledger, paths))
+        gone -= {str(each.virtual) for each in services if not each.configured.clean_stop}
         desired = {key: each for key, each in actual.items() if str(key) not in gone}
         for virtual in gone:
             ledger.stop(virtual, Stop(now, who))

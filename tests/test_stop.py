@@ -146,6 +146,26 @@ def test_a_service_that_the_file_had_is_stopped_too(machine: Machine) -> None:
     assert machine.kernel.rules == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cleanstop = no\n{}",
+        "cleanstop = yes\n{}    cleanstop = no\n",
+    ],
+    ids=["global", "below"],
+)
+def test_cleanstop_no_leaves_a_service(machine: Machine, text: str) -> None:
+    """It stays in the table and mon looks after it; a service without it goes."""
+    web = machine.file.read_text()
+    machine.write(web.replace("10.0.0.3:80", "10.0.0.3:81") + "    cleanstop = yes\n")
+    clean = machine.file.read_text()
+    machine.write(text.format(web) + clean)
+    machine.with_file("start")
+    machine.with_file("stop")
+    machine.told_by_mon("failure", HOSTS, "192.0.2.2")
+    assert machine.kernel.rules == RULES[:2]
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("point", range(1, 10))
 def test_a_stop_that_is_killed_anywhere_leaves_nothing_unwatched(

@@ -17,12 +17,11 @@ from lvsalert.commands.probing import probe
 from lvsalert.commands.syslogging import log
 from lvsalert.errors import IpvsadmError, LvsalertError, NoKernelError
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.model import VirtualService
 from lvsalert.mon import printable
 from lvsalert.step import Place, describe
 from lvsalert.table import Endpoint, Table
 from lvsalert.view import consult
-from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, candidates, load
+from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, FileService, candidates, load
 
 _NAME = "lvs-director"
 _JOURNAL_DAYS = 90.0
@@ -109,19 +108,20 @@ def reload_command(file: str, **given: Any) -> Outcome:
 def stop_command(file: str, **given: Any) -> Outcome:
     """Take the virtual services of FILE out of the table, and nothing else.
 
-    Where FILE is missing or has a fault, those that it had at the last start are taken out. A
-    kernel without IPVS has no table, so there is nothing to stop. With --sync-interface the
-    director goes on listening for the other's connections.
+    One with cleanstop = no stays as it is, and mon looks after it. Where FILE is missing or has a
+    fault, all those that it had at the last start are taken out. A kernel without IPVS has no
+    table, so there is nothing to stop. With --sync-interface the director goes on listening for the
+    other's connections.
     """
     remarks: list[str] = []
-    virtuals: list[VirtualService] = []
+    services: Sequence[FileService] = ()
     try:
-        virtuals = [service.virtual for service in load(file, lookup).services]
+        services = load(file, lookup).services
     except LvsalertError as error:
         remarks.append(str(error))
     place = _place(given)
     try:
-        done = director.stop(place, candidates(file), virtuals, _who())
+        done = director.stop(place, candidates(file), services, _who())
         remarks += _synchronise(place, "backup", given)
     except NoKernelError as error:
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
