@@ -9,7 +9,7 @@ from typing import Callable, NamedTuple
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.history import weight_of
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.ledger import OPERATOR, Cause, Ledger
+from lvsalert.ledger import DIRECTOR, OPERATOR, Cause, Ledger
 from lvsalert.model import (
     Forwarding,
     RealServer,
@@ -23,6 +23,7 @@ from lvsalert.policy import Member, Rules, Want, decide
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
 from lvsalert.view import Wanted, places
+from lvsalert.www_cf import OPTION, FileService, load_service
 
 Drained = tuple[VirtualService, Endpoint]
 
@@ -107,14 +108,16 @@ class _Hand:
         for name, endpoint in places(actual, ledger, self._asked):
             service = standing.get(name)
             options = _options(ledger, name, endpoint)
-            member = self._act(self, _Spot(ledger, name, endpoint, service, options))
+            filed = None if service is None else self._filed(service.virtual, options)
+            spot = _Spot(ledger, name, endpoint, service, options, filed)
+            member = self._act(self, spot)
             if service is None or member is None:
                 continue
             decision = decide(
                 service,
                 [member],
                 ledger.known(name),
-                self._rules(service, endpoint, options),
+                self._rules(service, spot),
                 now=self._now,
                 connections={},
             )
@@ -157,21 +160,34 @@ class _Hand:
             )
         return None
 
-    def _rules(self, service: Service, endpoint: Endpoint, options: Mapping[str, str]) -> Rules:
-        fallback = self._fallback(service, options)
-        if fallback is not None and (fallback.address, fallback.port) == endpoint:
-            fallback = None
-        return Rules(quiesce=True, slow_start=_slow_start(options), fallback=fallback)
+    def _filed(self, virtual: VirtualService, options: Mapping[str, str]) -> FileService | None:
+        """Return what the file that the last run went by says of the service.
 
-    def _fallback(self, service: Service, options: Mapping[str, str]) -> RealServer | None:
-        """Return the entry of the fallback that the last run asked for.
-
-        Its name is looked up under the lock, since the ledger has to be read first; a fallback is
-        mostly an address.
+        Names are looked up under the lock, since the ledger has to be read first; mostly there are
+        none.
         """
+        if OPTION not in options:
+            return None
+        try:
+            return load_service(options[OPTION], self._outside.lookup, virtual).services[0]
+        except LvsalertError as error:
+            # Once for all the places that a real server has there.
+            if str(error) not in map(str, self.errors):
+                self.errors.append(error)
+            return None
+
+    def _rules(self, service: Service, spot: _Spot) -> Rules:
+        fallback = self._fallback(service, spot)
+        if fallback is not None and (fallback.address, fallback.port) == spot.endpoint:
+            fallback = None
+        return Rules(quiesce=True, slow_start=_slow_start(spot.options), fallback=fallback)
+
+    def _fallback(self, service: Service, spot: _Spot) -> RealServer | None:
+        """Return the entry of the fallback that the last run asked for, or else the file's."""
+        options = spot.options
         spelled = options.get("LVSALERT_FALLBACK")
         if spelled is None:
-            return None
+            return None if spot.filed is None else spot.filed.own_fallback
         virtual = service.virtual
         hosts = resolve([spelled], virtual.family, self._outside.lookup, self.errors)
         try:
@@ -189,6 +205,7 @@ class _Spot(NamedTuple):
     """One real server of one virtual service, which is None where the table lacks it.
 
     ``options`` are those of the last run that spoke of it, as variables; empty where none did.
+    ``filed`` is what the file says of the service, None where they name none.
     """
 
     ledger: Ledger
@@ -196,6 +213,7 @@ class _Spot(NamedTuple):
     endpoint: Endpoint
     service: Service | None
     options: Mapping[str, str]
+    filed: FileService | None
 
     @property
     def standing(self) -> RealServer | None:
@@ -208,11 +226,18 @@ class _Spot(NamedTuple):
 
 
 def _options(ledger: Ledger, name: str, endpoint: Endpoint) -> Mapping[str, str]:
-    """Return the options of the last run for a service, at best one that judged the real server."""
+    """Return the options of the last run for a service, at best one that judged the real server.
+
+    Of a run of the director's own that is the file, which says the rest.
+    """
     judged = ledger.checks(name, endpoint)
     runs = [run for run in ledger.runs() if run.virtual == name]
     last = max(runs, key=lambda run: (run.source in judged, run.time), default=None)
-    return {} if last is None else last.options
+    if last is None:
+        return {}
+    if last.source == DIRECTOR:
+        return {name: text for name, text in last.options.items() if name == OPTION}
+    return last.options
 
 
 def _as_it_served(spot: _Spot) -> RealServer | None:
@@ -225,16 +250,28 @@ def _as_it_served(spot: _Spot) -> RealServer | None:
     words = next((each for each in told if each is not None and weight_of(each) > 0), None)
     if words is None and not spot.options:
         return None
-    asked = int(spot.options.get("LVSALERT_WEIGHT", "1"))
+    asked = _as_asked(spot)
     if words is None:
-        forwarding, weight = _forwarding(spot.options), asked
+        forwarding, weight = asked.forwarding, asked.weight
     else:
         forwarding, weight = Forwarding(words[0]), weight_of(words)
         if _slow_start(spot.options) is not None:
-            weight = max(weight, asked)
+            weight = max(weight, asked.weight)
     if spot.standing is not None:
         forwarding = spot.standing.forwarding
     return RealServer(*spot.endpoint, forwarding, weight)
+
+
+def _as_asked(spot: _Spot) -> RealServer:
+    """Return the entry as the last run wants it: by its options, by the file, by default."""
+    filed = () if spot.filed is None else spot.filed.servers
+    own = next((each.real for each in filed if each.endpoint == spot.endpoint), None)
+    real = own or RealServer(*spot.endpoint)
+    if "LVSALERT_WEIGHT" in spot.options:
+        real = real._replace(weight=int(spot.options["LVSALERT_WEIGHT"]))
+    if "LVSALERT_FORWARDING" in spot.options:
+        real = real._replace(forwarding=_forwarding(spot.options))
+    return real
 
 
 def _forwarding(options: Mapping[str, str]) -> Forwarding:
