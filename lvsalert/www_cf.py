@@ -81,8 +81,15 @@ def find(name: str) -> str:
 
 
 def candidates(name: str) -> list[str]:
-    """Return the paths that the file called ``name`` may have, in the order of the search."""
-    folders = (*FOLDERS, "")
+    """Return the paths that the file called ``name`` may have, in the order of the search.
+
+    They are absolute where that is possible: mon and the ledger keep them, and mon runs elsewhere.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = ""
+    folders = (*FOLDERS, here)
     paths = [os.path.join(each, name + suffix) for each in folders for suffix in ("", ".cf")]
     return list(dict.fromkeys(paths))
 

@@ -42,7 +42,7 @@ def test_names_have_the_lowest_address(tmp_path: Path) -> None:
 
 
 def test_the_folders_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """heartbeat's folders come first, and the name without .cf before the one with it."""
+    """heartbeat's folders come first, the name without .cf first, and all paths are absolute."""
     first, second = tmp_path / "ha.d", tmp_path / "conf"
     for folder in (first, second):
         folder.mkdir()
@@ -52,7 +52,17 @@ def test_the_folders_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.M
     places += [tmp_path / "www", tmp_path / "www.cf"]
     for place in reversed(places):
         place.touch()
-        assert tmp_path / find("www") == place
+        assert find("www") == str(place)
+
+
+def test_a_folder_that_is_gone_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stands in a removed folder is told that there is no file."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NotDoneError, match=r"no such file: tried .*, no-such, no-such\.cf$"):
+        find("no-such")
 
 
 @pytest.mark.parametrize(
