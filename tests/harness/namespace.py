@@ -53,7 +53,8 @@ class Namespace:
         return self.run(threading.get_native_id)
 
 
-def _unshare() -> None:
+def unshare_network() -> None:
+    """Put the calling thread, and what it starts, into a new network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare: " + os.strerror(ctypes.get_errno()))
@@ -64,5 +65,5 @@ def network_namespace() -> Iterator[Namespace]:
     """Give a new network namespace with nothing in it but loopback; needs root."""
     if not is_root():
         pytest.skip("a network namespace of the test's own needs root")
-    with ThreadPoolExecutor(1, initializer=_unshare) as thread:
+    with ThreadPoolExecutor(1, initializer=unshare_network) as thread:
         yield Namespace(thread)

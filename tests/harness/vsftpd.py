@@ -18,6 +18,10 @@ _HASH = (  # openssl passwd -6
     "$6$lvsalert$x9Jo0hCrXydVrNXD4XP5aJ6P9Y32UMbK"
     "J8nhPIDUY2jAJqRSAhavz6D.znAYhNaARbLdm9e/O9Dn0iykmsDhg/"
 )
+# Leads them all, so that they end with it.
+_ONE_FOR_EACH = """
+program=$1 conf=$2; shift 2; for at; do "$program" "$conf" "-olisten_address=$at" & done; wait
+"""
 _WITH_OWN_USERS = """
 mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && shift 2 && exec "$@"
 """
@@ -33,15 +37,7 @@ class Vsftpd(Program):
     def __init__(self, folder: Path, place: str, banner: str = "ready") -> None:
         """Write the configuration into `folder`, one that every user may enter."""
         self.place = place
-        program = shutil.which("vsftpd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-        assert program is not None, "vsftpd is not installed"
-        files = folder / "files"
-        for made in (folder, files, folder / "empty"):
-            made.mkdir(exist_ok=True)
-        (files / FILE).write_text(CONTENT)
-        conf = folder / "vsftpd.conf"
-        conf.write_text(_configuration(folder, place, banner))
-        argv = [program, str(conf)]
+        argv = _set_up(folder, place, banner)
         if is_root():
             argv = ["unshare", "--mount", "sh", "-c", _WITH_OWN_USERS, "sh", *_users(folder), *argv]
         super().__init__(argv, folder / "output")
@@ -54,6 +50,34 @@ class Vsftpd(Program):
     def _is_up(self) -> bool:
         assert self.runs, f"vsftpd ended: {self.output}"
         return answers(self.place)
+
+
+class ManyVsftpd(Program):
+    """A vsftpd for each of `addresses`, at one port: a single one cannot take hundreds at once."""
+
+    def __init__(self, folder: Path, addresses: Sequence[str], port: int) -> None:
+        """Write the configuration that they share into `folder`, one that every user may enter."""
+        self.places = [f"{address}:{port}" for address in addresses]
+        argv = _set_up(folder, f"{addresses[0]}:{port}", "ready")
+        super().__init__(["sh", "-c", _ONE_FOR_EACH, "sh", *argv, *addresses], folder / "output")
+
+    def start(self) -> None:
+        """Start them, and wait until all accept connections."""
+        super().start()
+        wait_until(lambda: all(answers(place) for place in self.places), 120, "all vsftpd answer")
+
+
+def _set_up(folder: Path, place: str, banner: str) -> list[str]:
+    """Write the configuration and the files that are served, and return the command."""
+    program = shutil.which("vsftpd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    assert program is not None, "vsftpd is not installed"
+    files = folder / "files"
+    for made in (folder, files, folder / "empty"):
+        made.mkdir(exist_ok=True)
+    (files / FILE).write_text(CONTENT)
+    conf = folder / "vsftpd.conf"
+    conf.write_text(_configuration(folder, place, banner))
+    return [program, str(conf)]
 
 
 def _configuration(folder: Path, place: str, banner: str) -> str:
@@ -75,6 +99,7 @@ def _configuration(folder: Path, place: str, banner: str) -> str:
         "seccomp_sandbox": "NO",
         "xferlog_enable": "NO",
         "max_clients": "2000",
+        "max_per_ip": "2000",
     }
     if is_root():
         options |= {

@@ -1,0 +1,231 @@
+"""What is compared with what, and which ratio is aimed at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.document import write_alert
+from tests.bench.measuring import Comparison, Side
+from tests.bench.world import World, check_http, stock
+from tests.harness.places import loopback
+
+STOCK = ("lvsalert", "mon's own")
+OFTEN, SELDOM, ONCE = 15, 3, 1
+_ALERT = ("-P", "tcp", "-V", "10.0.0.3:80", "-W", "5", "-F", "dr")
+
+
+def all_of(world: World, document: Path | None) -> tuple[list[Comparison], list[str]]:
+    """Return every comparison that can be made here, and what has to be left out, and why."""
+    left_out = []
+    found = [*_http(world), *_ftp(world), *_fping(world), *_growth(world)]
+    if world.silent:
+        found += _silent(world)
+    else:
+        left_out.append("silent hosts: they take a network namespace, which takes root")
+    program = check_http()
+    if program is not None:
+        found.append(_https(world, program))
+    else:
+        left_out.append("check_http: monitoring-plugins-basic is not installed")
+    if document is not None:
+        found += _alerts(world, document)
+    else:
+        left_out.append("the Perl lvs.alert: --document names no file to take it from")
+    return found, left_out
+
+
+def _side(world: World, monitor: str, port: int | None, hosts: Sequence[str], *more: str) -> Side:
+    options = ["-p", str(port)] if port is not None else []
+    return Side([[world.plugin(monitor), *more, *options, *hosts]])
+
+
+def _stock(monitor: str, port: int | None, hosts: Sequence[str], *more: str) -> Side:
+    options = ["-p", str(port)] if port is not None else []
+    return Side([[*stock(monitor), *more, *options, *hosts]])
+
+
+def _http(world: World) -> list[Comparison]:
+    hosts, name, port = loopback(0, 1000), "http.monitor", world.http
+    ours = _side(world, name, port, hosts)
+    yardstick = Side([[str(world.yardstick), "http", str(port), *hosts]])
+    watches = Side([_stock(name, port, [host]).commands[0] for host in hosts])
+    return [
+        Comparison(
+            "http.monitor, 1,000 servers, one run",
+            STOCK,
+            ours,
+            _stock(name, port, hosts),
+            {"cpu": 1.1, "wall": 1.1},
+            OFTEN,
+        ),
+        Comparison(
+            "the same, against the bare system calls in C",
+            ("lvsalert", "C"),
+            ours,
+            yardstick,
+            {},
+            OFTEN,
+        ),
+        Comparison(
+            "http, 1,000 servers: one watch, and a watch for each",
+            ("lvsalert, one run", "mon's own, 1,000 runs"),
+            ours,
+            watches,
+            {"cpu": 0.01},
+            ONCE,
+        ),
+        Comparison(
+            "http.monitor, one host",
+            STOCK,
+            _side(world, name, port, hosts[:1]),
+            _stock(name, port, hosts[:1]),
+            {"cpu": 3.8},
+            OFTEN,
+        ),
+    ]
+
+
+def _ftp(world: World) -> list[Comparison]:
+    hosts, name, port = loopback(0, 1000), "ftp.monitor", world.ftp
+    yardstick = Side([[str(world.yardstick), "ftp", str(port), *hosts]])
+    return [
+        Comparison(
+            "ftp.monitor, 1,000 servers, one run",
+            STOCK,
+            _side(world, name, port, hosts),
+            _stock(name, port, hosts),
+            {"cpu": 1.5, "wall": 1.0},
+            SELDOM,
+        ),
+        Comparison(
+            "the same, against the bare system calls in C",
+            ("lvsalert", "C"),
+            _side(world, name, port, hosts),
+            yardstick,
+            {},
+            SELDOM,
+        ),
+        Comparison(
+            "ftp.monitor, one host",
+            STOCK,
+            _side(world, name, port, hosts[:1]),
+            _stock(name, port, hosts[:1]),
+            {"cpu": 5},
+            OFTEN,
+        ),
+    ]
+
+
+def _fping(world: World) -> list[Comparison]:
+    hosts, name = loopback(0, 1000), "fping.monitor"
+    return [
+        Comparison(
+            "fping.monitor, 1,000 hosts, one run",
+            STOCK,
+            _side(world, name, None, hosts),
+            _stock(name, None, hosts),
+            {"cpu": 1.8, "wall": 0.03},
+            SELDOM,
+        ),
+        Comparison(
+            "fping.monitor, one host",
+            STOCK,
+            _side(world, name, None, hosts[:1]),
+            _stock(name, None, hosts[:1]),
+            {"cpu": 18},
+            OFTEN,
+        ),
+    ]
+
+
+def _silent(world: World) -> list[Comparison]:
+    hosts, found = [*loopback(0, 990), *world.silent], []
+    limits = ("-t", "2")
+    for name, port, target in (("http.monitor", world.http, 0.12), ("ftp.monitor", world.ftp, 0.2)):
+        found.append(
+            Comparison(
+                f"{name}, 1,000 servers, 10 of them silent, -t 2",
+                STOCK,
+                _side(world, name, port, hosts, *limits)._replace(statuses=(1,)),
+                _stock(name, port, hosts, *limits)._replace(statuses=(1,)),
+                {"wall": target},
+                ONCE,
+            )
+        )
+    return found
+
+
+def _https(world: World, program: str) -> Comparison:
+    hosts, port = loopback(0, 100), str(world.https)
+    options = ["--tls", "--cacert", str(world.cacert), "-p", port]
+    ours = Side([[world.plugin("http.monitor"), *options, *hosts]])
+    other = Side([[program, "-S", "-p", port, "-I", host] for host in hosts])
+    names = ("lvsalert, verified", "check_http -S, 100 runs, not verified")
+    return Comparison("https, 100 servers", names, ours, other, {"cpu": 0.5}, SELDOM)
+
+
+def _alerts(world: World, document: Path) -> list[Comparison]:
+    perl = world.folder / "perl.alert"
+    write_alert(document, perl, world.ipvsadm)
+    state = world.folder / "state"
+    state.mkdir()
+    servers = loopback(0, 1000)
+    ours = [world.plugin("lvs.alert"), "--ipvsadm", str(world.ipvsadm), "--state-dir", str(state)]
+    mon = ["-s", "http", "-g", "www", "-h", " ".join(servers), "-t", "1700000000"]
+
+    def fresh() -> None:
+        world.write_table(1000, 500)
+
+    def two() -> None:
+        world.write_table(2, 0)
+
+    one = [*_ALERT, "-R", servers[0]]
+    nothing = Side([[*ours, "-s", "http", "-g", "www", "-h", "web1", "-t", "1700000000", "-u", *one]])
+    lost = Side([[*ours, *mon, *_ALERT]], stdin=f"{' '.join(servers[:500])}\n", before=fresh)
+    names = ("lvsalert", "the Perl lvs.alert")
+    return [
+        Comparison(
+            "lvs.alert, nothing to do",
+            names,
+            nothing._replace(before=two),
+            Side([[str(perl), "-u", *one]], statuses=(0,)),
+            {"cpu": 7},
+            OFTEN,
+        ),
+        Comparison(
+            "500 of 1,000 servers lost at once, table right",
+            ("lvsalert, one alert", "the Perl lvs.alert, 500 runs"),
+            lost,
+            Side([[str(perl), *_ALERT, "-R", server] for server in servers[:500]]),
+            {"wall": 0.02},
+            SELDOM,
+        ),
+    ]
+
+
+def _growth(world: World) -> list[Comparison]:
+    thousand, many = loopback(0, 1000), loopback(0, 10000)
+    name, port = "http.monitor", world.http
+    found = []
+    for name, port in (("http.monitor", world.http), ("fping.monitor", None)):
+        found += [
+            Comparison(
+                f"{name}: CPU a host, 10,000 hosts against 1,000",
+                ("10,000 hosts", "1,000 hosts"),
+                _side(world, name, port, many),
+                _side(world, name, port, thousand),
+                {"cpu": 1.1},
+                SELDOM,
+                per=(10000, 1000),
+            ),
+            Comparison(
+                f"{name}: peak memory, 10,000 hosts against one",
+                ("10,000 hosts", "one host"),
+                _side(world, name, port, many),
+                _side(world, name, port, many[:1]),
+                {"memory": 3},
+                SELDOM,
+            ),
+        ]
+    return found

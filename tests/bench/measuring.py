@@ -1,0 +1,132 @@
+"""What commands cost: CPU of the whole process tree, time, and peak memory; sides interleaved."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+SOURCES = Path(__file__).parent
+
+
+def compile_program(folder: Path, name: str) -> Path:
+    """Compile one of the C programs beside this file into `folder`, and return its path."""
+    program = folder / name
+    subprocess.run(["cc", "-O2", "-o", program, SOURCES / f"{name}.c"], check=True)
+    return program
+
+
+class Side(NamedTuple):
+    """One of the two that are compared: commands that are run one after the other.
+
+    `statuses` are the exit statuses that are right; `before` sets up what each run uses up.
+    """
+
+    commands: Sequence[Sequence[str]]
+    statuses: Sequence[int] = (0,)
+    stdin: str = ""
+    before: Callable[[], None] | None = None
+
+
+class Figures(NamedTuple):
+    """What a run took: seconds of CPU (user and system) and in all, KiB of the largest process."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+class Comparison(NamedTuple):
+    """A piece of work, who does it, and which ratios (ours to the other's) are aimed at.
+
+    `per` divides the figures of a side, where the two do work of different sizes.
+    """
+
+    work: str
+    names: tuple[str, str]
+    ours: Side
+    other: Side
+    targets: Mapping[str, float]
+    repeats: int
+    per: tuple[int, int] = (1, 1)
+
+
+class Measured(NamedTuple):
+    """The medians of both sides, and their ratios."""
+
+    comparison: Comparison
+    ours: Figures
+    other: Figures
+
+    def ratio(self, figure: str) -> float:
+        """Return ours divided by the other's, each by the size of its work where that differs."""
+        own, others = self.comparison.per
+        other: float = getattr(self.other, figure) / others
+        ours: float = getattr(self.ours, figure) / own
+        return ours / other if other else float("inf")
+
+
+class Measure:
+    """Runs sides through the compiled launcher, whose own memory is small."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile the launcher into `folder`."""
+        self._folder = folder
+        self._launcher = compile_program(folder, "measure")
+
+    def run(self, side: Side) -> Figures:
+        """Run a side once. AssertionError where a status is not one of those that are right."""
+        if side.before is not None:
+            side.before()
+        commands, stdin, output = (self._folder / name for name in ("commands", "stdin", "output"))
+        commands.write_text("".join("\t".join(words) + "\n" for words in side.commands))
+        stdin.write_text(side.stdin)
+        output.unlink(missing_ok=True)
+        done = subprocess.run(
+            [self._launcher, commands, stdin, output],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        user, system, wall, memory, status = done.stdout.split()
+        said = output.read_text(errors="replace")[:2000]
+        assert int(status) in side.statuses, f"{side.commands[0][:4]}: status {status}: {said}"
+        return Figures(float(user) + float(system), float(wall), float(memory))
+
+    def compare(self, comparison: Comparison) -> Measured:
+        """Run both sides in turn, once beforehand and not counted, and return the medians."""
+        found: tuple[list[Figures], list[Figures]] = ([], [])
+        for turn in range(comparison.repeats + 1):
+            for figures, side in zip(found, (comparison.ours, comparison.other)):
+                if turn or comparison.repeats > 3:
+                    figures.append(self.run(side))
+        if comparison.repeats > 3:
+            found[0].pop(0), found[1].pop(0)
+        return Measured(comparison, median(found[0]), median(found[1]))
+
+
+def median(runs: Sequence[Figures]) -> Figures:
+    """Return the medians of each figure."""
+    return Figures(*(statistics.median(each) for each in zip(*runs)))
+
+
+def as_json(measured: Sequence[Measured]) -> str:
+    """Return what was measured as JSON."""
+    return json.dumps(
+        [
+            {
+                "work": each.comparison.work,
+                "ours": {"name": each.comparison.names[0], **each.ours._asdict()},
+                "other": {"name": each.comparison.names[1], **each.other._asdict()},
+                "ratios": {name: each.ratio(name) for name in Figures._fields},
+                "targets": dict(each.comparison.targets),
+                "repeats": each.comparison.repeats,
+            }
+            for each in measured
+        ],
+        indent=1,
+    )
