@@ -1,82 +1,164 @@
-"""mon's checks made once by the director itself: the same monitors, all watches at once."""
+"""mon's checks made once by the director itself: the same monitors, all watches at once.
+
+Each monitor is a process of its own, as under mon. A regular expression that explodes would else
+stop every thread here, and nothing but KILL would end it; a monitor's watchdog ends its process.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
-from collections.abc import Sequence
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Collection, Sequence
 from importlib import import_module
+from typing import NoReturn
 
+from lvsalert.commands import entry
 from lvsalert.director import Checked
 from lvsalert.mon import reasons
 from lvsalert.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.table import Endpoint
 from lvsalert.watches import Watch
-from lvsalert.workers import Workers
 
 _OURS = frozenset(PLUGINS["mondir"])
+# What a monitor imports late, and its processes would import one by one.
+_LATE = {"http.monitor": ("lvsalert.probes.https", "lvsalert.probes.threaded")}
 # Where mon's own monitors are.
 _FOLDERS = (f"{DEFAULT_PREFIX}/mon.d", "/usr/lib/mon/mon.d")
 _CANNOT_TELL = 3
 # A run of a monitor that is not ours has no deadline of its own.
 _FOREIGN_SECONDS = 60.0
-_THREADS = 64
+_AT_ONCE = 64
 
 
 def probe(watches: Sequence[Watch]) -> list[Checked]:
     """Run the monitor of each watch and return what it found."""
-    runs: Workers[int, tuple[int, str]] = Workers(
-        lambda number: _run(watches[number]), range(len(watches)), _THREADS
-    )
+    for program in {watch.monitor[0] for watch in watches} & _OURS:
+        for module in (f"lvsalert.commands.{_function(program)}", *_LATE.get(program, ())):
+            import_module(module)
+    waiting = deque(range(len(watches)))
+    running: dict[int, _Process] = {}
     found: dict[int, Checked] = {}
     try:
-        poll = select.poll()
-        poll.register(runs, select.POLLIN)
         while len(found) < len(watches):
-            poll.poll()
-            for answer in runs.take():
-                if isinstance(answer.value, BaseException):
-                    raise answer.value
-                found[answer.job] = _checked(watches[answer.job], *answer.value)
+            while waiting and len(running) < _AT_ONCE:
+                number = waiting.popleft()
+                running[number] = _Process(watches[number])
+            _wait(running.values())
+            for number, process in list(running.items()):
+                if process.is_done:
+                    del running[number]
+                    found[number] = _checked(watches[number], *process.end())
     finally:
-        runs.close()
+        for process in running.values():
+            process.end()
     return [found[number] for number in range(len(watches))]
 
 
-def _run(watch: Watch) -> tuple[int, str]:
-    """Return the exit status and the output of the watch's monitor."""
+def _function(program: str) -> str:
+    """Return the name of the function, and of the module, that is a monitor of ours."""
+    return program.replace(".", "_")
+
+
+class _Process:
+    """A monitor at work, with the descriptors that tell what it says and that it has ended.
+
+    ``until`` (time.monotonic()) is when it is killed, None for never. ``is_talking`` is whether
+    more may come of its output.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._program = watch.monitor[0]
+        self._said = b""
+        self._has_ended = False
+        self.is_talking = True
+        self.until = None
+        if self._program not in _OURS:
+            self.until = time.monotonic() + _FOREIGN_SECONDS
+        self.output, writer = os.pipe()
+        os.set_blocking(self.output, False)
+        with warnings.catch_warnings():
+            # The only threads that there can be are look-ups of names that were given up.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
+        if not self._pid:
+            _become(watch, writer)
+        os.close(writer)
+        self.ended = os.pidfd_open(self._pid)
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether it has ended, or its time is up."""
+        return self._has_ended or (self.until is not None and time.monotonic() >= self.until)
+
+    def take(self, ready: set[int]) -> None:
+        """Read what it says, and note its end; ``ready`` are the descriptors with news."""
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self.output, 65536):
+                self._said += piece
+            self.is_talking = False
+        self._has_ended = self.ended in ready
+
+    def end(self) -> tuple[int, str]:
+        """Kill it with all that it started, unless it has ended; return its status and output.
+
+        Death by a signal is no verdict.
+        """
+        if not self._has_ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+        _, how = os.waitpid(self._pid, 0)
+        os.close(self.output)
+        os.close(self.ended)
+        if not self._has_ended:
+            return _CANNOT_TELL, f"\n{self._program}: did not end in {_FOREIGN_SECONDS:g} s\n"
+        if os.WIFSIGNALED(how):
+            return _CANNOT_TELL, f"\n{self._program}: killed by signal {os.WTERMSIG(how)}\n"
+        return os.WEXITSTATUS(how), self._said.decode("utf-8", "backslashreplace")
+
+
+def _wait(processes: Collection[_Process]) -> None:
+    """Wait for news of any process, or until the time of one is up."""
+    poll = select.poll()
+    for each in processes:
+        poll.register(each.ended, select.POLLIN)
+        if each.is_talking:
+            poll.register(each.output, select.POLLIN)
+    ends = [each.until for each in processes if each.until is not None]
+    left = max(0.0, min(ends) - time.monotonic()) * 1000 + 1 if ends else None
+    ready = {descriptor for descriptor, _ in poll.poll(left)}
+    for each in processes:
+        each.take(ready)
+
+
+def _become(watch: Watch, stdout: int) -> NoReturn:
+    """Turn this process into the monitor of a watch, as mon starts it."""
     program, *words = watch.monitor
-    if program not in _OURS:
-        return _run_foreign(watch)
-    module = import_module(f"lvsalert.commands.{program.replace('.', '_')}")
-    outcome = module.run([*words, *watch.hosts], watch.variables, lambda: "")
-    return outcome.status, outcome.stdout
-
-
-def _run_foreign(watch: Watch) -> tuple[int, str]:
-    import subprocess
-
-    program, *words = watch.monitor
-    path = next(
-        (p for p in (f"{each}/{program}" for each in _FOLDERS) if os.access(p, os.X_OK)), ""
-    )
-    if not path:
-        return _CANNOT_TELL, f"\n{program}: not found\n"
-    with subprocess.Popen(
-        [path, *words, *watch.hosts],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            stdout, _ = process.communicate(timeout=_FOREIGN_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return _CANNOT_TELL, f"\n{program}: did not end in {_FOREIGN_SECONDS:g} s\n"
-    status = process.returncode if process.returncode >= 0 else _CANNOT_TELL
-    return status, stdout.decode("utf-8", "backslashreplace")
+    argv = [program, *words, *watch.hosts]
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor, number in ((null, 0), (stdout, 1), (null, 2)):
+            os.dup2(descriptor, number)
+        for name in [name for name in os.environ if name.startswith(("LVSALERT_", "MON_"))]:
+            del os.environ[name]
+        os.environ.update(watch.variables)
+        if program in _OURS:
+            sys.argv = argv
+            getattr(entry, _function(program))()
+        for folder in _FOLDERS:
+            with contextlib.suppress(FileNotFoundError):
+                os.execv(f"{folder}/{program}", argv)  # noqa: S606 - argv, no shell
+        os.write(1, f"\n{program}: not found\n".encode())
+    except OSError as error:
+        os.write(1, f"\n{program}: {error.strerror}\n".encode())
+    finally:
+        os._exit(_CANNOT_TELL)
 
 
 def _checked(watch: Watch, status: int, output: str) -> Checked:
