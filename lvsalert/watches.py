@@ -145,7 +145,8 @@ def _external(check: Check, _at: tuple[str, ...]) -> _Words:
 
 def _http(check: Check, at: tuple[str, ...]) -> _Words:
     timeout = str(check.negotiate_timeout)
-    words = ("http.monitor", "-t", timeout, *at, "--follow", "--status", _GOOD_STATUS)
+    # ldirectord trusts any certificate, behind a redirect too.
+    words = ("http.monitor", "-t", timeout, *at, "--follow", "--insecure", "--status", _GOOD_STATUS)
     return words, {
         "LVSALERT_URL": quote(f"/{check.request.lstrip('/')}", safe=_SAFE_IN_URL),
         "LVSALERT_MATCH": check.receive,
@@ -156,8 +157,7 @@ def _http(check: Check, at: tuple[str, ...]) -> _Words:
 
 def _https(check: Check, at: tuple[str, ...]) -> _Words:
     words, variables = _http(check, at)
-    # ldirectord trusts any certificate of a real server.
-    return (*words, "--tls", "--insecure"), variables
+    return (*words, "--tls"), variables
 
 
 def _ftp(check: Check, at: tuple[str, ...]) -> _Words:

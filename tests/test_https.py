@@ -207,7 +207,7 @@ def test_redirect_of_nginx_is_followed(folder: Path, place: str) -> None:
 def test_redirect_to_tls_stays_at_the_address(
     authority: Authority, cacert: tuple[str, str]
 ) -> None:
-    """A redirect to https, on another port, is asked of the same address and verified by name."""
+    """A redirect to https, on another port, is asked of the same address, verified by name if at all."""
     certificate = authority.valid("www.example.com")
     with (
         Misbehaving(replies(GOOD_PAGE), certificate=certificate) as secure,
@@ -216,6 +216,7 @@ def test_redirect_to_tls_stays_at_the_address(
         knowing({}) as names,
     ):
         found = reasons(http("--follow", *cacert, plain.place, other.place))
+        assert failed(http("--follow", "--insecure", plain.place, other.place)) == []
     assert names.asked == []
     url = f"https://w3.example.com:{secure.port}/page"
     fault = "TLS: Hostname mismatch, certificate is not valid for 'w3.example.com'."

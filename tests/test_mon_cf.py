@@ -126,7 +126,7 @@ def test_values_reach_the_monitor_as_they_are(
     with Mon(folder / "mon", configuration) as mon:
         mon.wait_for_check("tcp-10.0.0.3-80", "http")
     argv, environ = json.loads((plugins / "http.monitor.seen").read_text())
-    assert " ".join(argv) == "-t 30 -p 80 --follow --status 200-299 192.0.2.1"
+    assert " ".join(argv) == "-t 30 -p 80 --follow --insecure --status 200-299 192.0.2.1"
     assert environ["LVSALERT_URL"] == "/a%20b?c"
     seen = environ.get("LVSALERT_MATCH", "")
     assert seen.removesuffix("(?:)") == receive

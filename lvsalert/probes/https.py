@@ -55,7 +55,11 @@ def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     UsageError where ``ca_file`` holds none.
     """
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        # To read the system's certificates takes longer than to ask a host.
+        if verify or ca_file is not None:
+            context = ssl.create_default_context(cafile=ca_file)
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     except (OSError, ValueError) as error:
         raise UsageError(f"--cacert: {ca_file!r}: {_words(error)}") from None
     if not verify:
