@@ -371,7 +371,7 @@ def test_password_is_told(director: Syncing, tmp_path: Path) -> None:
     [
         ("bob", "wrong", "mon refuses to let 'bob' in: 530 login unsuccessful"),
         ("bob x", "", "mon takes no user with a blank and no password with a line's end"),
-        ("bob", "two\nlines", "mon takes no user with a blank and no password with a line's end"),
+        ("bob", "two\nlines", "LVSALERT_PASSWORD: the password holds the end of a line"),
     ],
 )
 def test_login_that_fails(director: Syncing, user: str, password: str, told: str) -> None:
@@ -384,9 +384,12 @@ def test_login_that_fails(director: Syncing, user: str, password: str, told: str
 
 
 def test_password_file_that_is_not_there(director: Syncing) -> None:
-    """A password file that cannot be read is named."""
+    """A password file that cannot be read is named, as the monitors name it; so is none at all."""
+    told = "lvs-director: --password-file: '/absent/file': No such file or directory\n"
     done = director.sync("127.0.0.1", "--user", "bob", "--password-file", "/absent/file")
-    assert done == (1, "", "lvs-director: /absent/file: no such file or directory\n", None)
+    assert done == (3, "", told, None)
+    told = "lvs-director: --user needs a password: --password-file FILE or LVSALERT_PASSWORD\n"
+    assert director.sync("127.0.0.1", "--user", "bob") == (3, "", told, None)
 
 
 @pytest.mark.parametrize(

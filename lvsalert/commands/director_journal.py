@@ -6,13 +6,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
 from lvsalert import history, moncmd, sync, timeline, undo
 from lvsalert.commands import lvs_alert
 from lvsalert.commands.entry import Outcome
+from lvsalert.commands.monitoring import password_of
 from lvsalert.commands.options import EnvOption, Parsed, command, number
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
 from lvsalert.commands.syslogging import log
@@ -28,7 +29,6 @@ NAME = "lvs-director"
 _HEADINGS = ("TIME", "WHO", "SERVICE", "SERVER", "BEFORE", "AFTER", "WHY")
 # What a picture of an empty journal covers, in seconds.
 _NOTHING_SECONDS = 3600.0
-_PASSWORD = "LVSALERT_PASSWORD"  # noqa: S105 - the variable's name
 # What is right for the ledger that is read here is right for the alerts too.
 _OWN = frozenset(("LVSALERT_IPVSADM", "LVSALERT_IPVSADM_TIMEOUT"))
 
@@ -207,7 +207,7 @@ def _joined(lines: Iterable[str]) -> str:
     "--password-file",
     cls=EnvOption,
     metavar="FILE",
-    help=f"The password is its first line.  [default: the variable {_PASSWORD}]",
+    help="Its first line is the password.  [default: LVSALERT_PASSWORD]",
 )
 @click.option(
     "--mon-timeout",
@@ -253,21 +253,11 @@ def sync_command(
         )
     login = None
     if user is not None:
-        login = moncmd.Login(user, _password(password_file, ctx.obj.environ))
+        login = moncmd.Login(user, password_of(user, password_file, ctx.obj.environ))
     told = moncmd.ask(mon, login, sync.groups(runs), mon_timeout)
     own = {name: text for name, text in ctx.obj.given.items() if name in _OWN}
     own["LVSALERT_STATE_DIR"] = state_dir
     return _run_all(sync.calls(runs, told, own))
-
-
-def _password(path: str | None, environ: Mapping[str, str]) -> str:
-    if path is None:
-        return environ.get(_PASSWORD, "")
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.readline().rstrip("\r\n")
-    except OSError as error:
-        raise NotDoneError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _run_all(calls: Iterable[sync.Call]) -> Outcome:
