@@ -207,7 +207,7 @@ def test_redirect_of_nginx_is_followed(folder: Path, place: str) -> None:
 def test_redirect_to_tls_stays_at_the_address(
     authority: Authority, cacert: tuple[str, str]
 ) -> None:
-    """A redirect to https, on another port, is asked of the same address, verified by name if at all."""
+    """A redirect to https, on another port, is asked of the same address, and verified by name."""
     certificate = authority.valid("www.example.com")
     with (
         Misbehaving(replies(GOOD_PAGE), certificate=certificate) as secure,
