@@ -36,7 +36,11 @@ TWO = ("real = 192.0.2.1:80 gate", "real = 192.0.2.2:80 gate")
 @pytest.mark.parametrize(
     ("lines", "hosts", "monitor"),
     [
-        (TWO, ["192.0.2.1", "192.0.2.2"], "http.monitor -t 30 -p 80 --follow --insecure --status 200-299"),
+        (
+            TWO,
+            ["192.0.2.1", "192.0.2.2"],
+            "http.monitor -t 30 -p 80 --follow --insecure --status 200-299",
+        ),
         (
             (*TWO, "checktype = connect", "checkport = 81", "checktimeout = 3"),
             ["192.0.2.1", "192.0.2.2"],
