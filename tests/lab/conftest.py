@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.lab import packages
-from tests.lab.remote import SCENARIOS, Guests, Scenario, in_guest, write_report
-
-if TYPE_CHECKING:
-    pass
+from tests.lab.remote import (
+    SCENARIOS,
+    Guests,
+    Scenario,
+    in_guest,
+    run_what_is_left,
+    write_report,
+)
 
 GUESTS = pytest.StashKey[Guests]()
 
@@ -40,6 +42,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         else:
             items[index] = Scenario.of(item, guests)
             guests.names.append(item.nodeid)
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """In the guest, share the tests with the other guests."""
+    if not in_guest() or session.testsfailed:
+        return None
+    run_what_is_left(session.items)
+    return True
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

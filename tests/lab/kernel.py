@@ -8,14 +8,18 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import packages
+from tests.lab import hot, packages
+from tests.lab.hot import Entry
 
 CACHE = Path("/var/cache/lvsalert-tests")
 # What finds the machine's root file system; everything else is loaded from there.
 BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
+FOLDERS = ("bin", "dev", "modules", "upper", "work")
+END = Entry(0)
 INIT = Path(__file__).with_name("guest") / "init.sh"
 
 
@@ -40,13 +44,15 @@ class Kernel:
         """Return a cpio archive with busybox, the init script and what it loads."""
         needed = _in_order_of_need(self, BOOT_MODULES)
         order = "".join(f"{module.name}\n" for module in needed)
-        files = {
-            "bin/busybox": (0o755, Path("/bin/busybox").read_bytes()),
-            "init": (0o755, INIT.read_bytes()),
-            "modules/order": (0o644, order.encode()),
-        }
-        files.update({f"modules/{module.name}": (0o644, module.read_bytes()) for module in needed})
-        return cpio(files, folders=("bin", "dev", "modules"))
+        trees = "".join(f"{tree}\n" for tree in hot.trees())
+        entries = {name: Entry(stat.S_IFDIR | 0o755) for name in FOLDERS}
+        entries["bin/busybox"] = _file(0o755, Path("/bin/busybox").read_bytes())
+        entries["init"] = _file(0o755, INIT.read_bytes())
+        entries["modules/order"] = _file(0o644, order.encode())
+        entries["trees"] = _file(0o644, trees.encode())
+        entries.update({f"modules/{each.name}": _file(0o644, each.read_bytes()) for each in needed})
+        entries.update({f"upper/{name}": entry for name, entry in hot.entries().items()})
+        return cpio(entries)
 
 
 def prepare() -> Kernel:
@@ -116,17 +122,20 @@ def _in_order_of_need(kernel: Kernel, names: tuple[str, ...]) -> list[Path]:
     return files
 
 
-def cpio(files: dict[str, tuple[int, bytes]], folders: tuple[str, ...]) -> bytes:
+def _file(mode: int, data: bytes) -> Entry:
+    """Return a file with these permissions."""
+    return Entry(stat.S_IFREG | mode, data)
+
+
+def cpio(entries: Mapping[str, Entry]) -> bytes:
     """Return an archive in the "newc" form that the kernel unpacks, see cpio(5)."""
-    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in folders]
-    entries += [(name, stat.S_IFREG | mode, data) for name, (mode, data) in files.items()]
-    entries.append(("TRAILER!!!", 0, b""))
     archive = bytearray()
-    for inode, (name, mode, data) in enumerate(entries, start=1):
+    for inode, (name, entry) in enumerate([*entries.items(), ("TRAILER!!!", END)], start=1):
         encoded = os.fsencode(name) + b"\0"
-        fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+        size = len(entry.data)
+        fields = (inode, entry.mode, 0, 0, 1, entry.changed, size, 0, 0, 0, 0, len(encoded), 0)
         archive += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
         archive += b"\0" * (-len(archive) % 4)
-        archive += data
+        archive += entry.data
         archive += b"\0" * (-len(archive) % 4)
     return bytes(archive)

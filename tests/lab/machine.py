@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 BOOT = Path(__file__).with_name("guest") / "boot.py"
 CHECKOUT = Path(__file__).resolve().parents[2]
+# The emulator finds code that it translated again only at the same address; any clock but the
+# processor's own is a device to ask; and what keeps attackers out costs most where it is emulated.
+QUICK = "norandmaps tsc=reliable mitigations=off init_on_alloc=0"
+TOGETHER = "/run/together"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -38,11 +42,13 @@ class Machine:
 
     The guest sees this machine's files read-only under an overlay in memory, so it has the same
     programs, checkout and Python and changes nothing here. What it writes to /run/lab arrives in
-    `share`. Use it as a context manager: leaving it ends the guest and removes the share.
+    `share`. Use it as a context manager: leaving it ends the guest and removes the share. A folder
+    that is `together` stands at TOGETHER in every guest that is given it.
     """
 
-    def __init__(self, kernel: Kernel, *, memory: int = 1536) -> None:
+    def __init__(self, kernel: Kernel, *, memory: int = 1536, together: Path | None = None) -> None:
         self._kernel = kernel
+        self._together = together
         self._memory = memory
         self._qemu: subprocess.Popen[bytes] | None = None
         self.share = Path(tempfile.mkdtemp(prefix="lvsalert-lab-"))
@@ -70,6 +76,7 @@ class Machine:
             "cwd": str(CHECKOUT),
             "modules": str(self._kernel.modules),
             "terminal": terminal,
+            "together": TOGETHER if self._together is not None else None,
             # mon runs as a user of its own.
             "open": [str(BOOT), str(Path(sys.prefix, "bin")), str(Path(sys.executable).resolve())],
         }
@@ -134,12 +141,13 @@ class Machine:
         """Return qemu's command line.
 
         The accelerator is named because qemu may otherwise take KVM, which hangs where the device
-        exists without hardware behind it.
+        exists without hardware behind it. The guest has one processor: two of them spend half of
+        their time on keeping each other's emulated memory in step.
         """
         share = "local,security_model=none,multidevs=remap"
         python = Path(sys.executable).resolve()
         console = "chardev:mux" if terminal else "stdio"
-        argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "2"]
+        argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
         argv += ["-m", f"{self._memory}M", "-display", "none", "-vga", "none", "-nic", "none"]
         argv += ["-monitor", "none", "-no-reboot"]
         if terminal:
@@ -147,6 +155,7 @@ class Machine:
         argv += ["-serial", console, "-kernel", str(self._kernel.image), "-initrd", str(initramfs)]
         argv += ["-virtfs", f"{share},path=/,mount_tag=host,readonly=on"]
         argv += ["-virtfs", f"{share},path={self.share},mount_tag=lab"]
-        # The emulator finds code that it translated again only at the same address.
-        words = f"console=ttyS0 quiet loglevel=3 panic=-1 norandmaps -- {python} -B {BOOT}"
+        if self._together is not None:
+            argv += ["-virtfs", f"{share},path={self._together},mount_tag=together"]
+        words = f"console=ttyS0 quiet loglevel=3 panic=-1 {QUICK} -- {python} -B {BOOT}"
         return [*argv, "-append", words]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +14,14 @@ import pytest
 
 from tests.harness.waiting import wait_until
 from tests.lab import kernel, packages
-from tests.lab.machine import Machine, MachineError
+from tests.lab.machine import TOGETHER, Machine, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 REPORTS = "reports"
-# What tells the guest's pytest that it is in the guest.
+# What tells the guest's pytest that it is in the guest, and in which one.
 IN_GUEST = "LVSALERT_LAB_GUEST"
 # For one scenario in the guest, and for its report to arrive here, in seconds; the guest's boot is
 # among the first one's. A scenario that hangs shall be the one to say so.
@@ -29,30 +31,20 @@ COUNT = 2
 
 
 class Guest:
-    """One guest with a pytest for some of the scenarios, and what it reported so far."""
+    """One guest with a pytest that does what scenarios are left, and what it reported so far."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._machine = Machine(kernel.prepare())
+    def __init__(self, number: int, names: Sequence[str], taken: Path) -> None:
+        self._machine = Machine(kernel.prepare(), together=taken)
         left_out = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
         argv = [sys.executable, "-m", "pytest", "-q", *left_out, f"--timeout={TIMEOUT:.0f}"]
-        self._machine.start([*argv, *names], {IN_GUEST: "1"})
+        self._machine.start([*argv, *names], {IN_GUEST: str(number)})
 
-    def outcome(self, name: str) -> list[dict[str, Any]]:
-        """Return the reports of a scenario's phases: set-up, call and clean-up.
+    def reports(self, name: str) -> list[dict[str, Any]]:
+        """Return the reports of a scenario's phases if its clean-up is among them, else nothing.
 
-        Raises MachineError where the guest is gone, or has not done it in time.
+        Raises MachineError where the guest is gone without them.
         """
-        try:
-            return wait_until(
-                lambda: self._finished(name), DEADLINE, "the scenario ends", pause=0.1
-            )
-        except AssertionError as error:
-            self._machine.stop()
-            raise MachineError(f"{error}\n{self._machine.tail()}") from None
-
-    def _finished(self, name: str) -> list[dict[str, Any]]:
-        """Return the scenario's reports if its clean-up is among them, else nothing."""
-        running = self._machine.is_running()
+        running = self.is_running()
         file = self._machine.share / REPORTS
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
         reports = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -60,9 +52,16 @@ class Guest:
         if any(report["when"] == "teardown" for report in mine):
             return mine
         if not running:
-            tail = self._machine.tail()
-            raise MachineError(f"the guest is off and never reported {name}\n{tail}")
+            raise MachineError(f"the guest is off and never reported {name}\n{self.tail()}")
         return []
+
+    def is_running(self) -> bool:
+        """Tell whether it is on."""
+        return self._machine.is_running()
+
+    def tail(self) -> str:
+        """Return the last lines of its console."""
+        return self._machine.tail()
 
     def close(self) -> None:
         """Switch it off and forget what it wrote."""
@@ -72,27 +71,47 @@ class Guest:
 class Guests:
     """The guests that share the chosen scenarios; they boot when the first one is asked for.
 
-    A guest waits a good deal, for mon's next check or for a time-out: two keep two cores busy.
+    A guest waits a good deal, for mon's next check or for a time-out, and has one processor. Each
+    takes the first scenario that none has taken yet.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self._guests: dict[str, Guest] = {}
+        self._guests: list[Guest] = []
+        self._taken = Path(tempfile.mkdtemp(prefix="lvsalert-lab-taken-"))
 
     def outcome(self, name: str) -> list[dict[str, Any]]:
-        """Return the reports of a scenario, as Guest does."""
+        """Return the reports of a scenario's phases: set-up, call and clean-up.
+
+        Raises MachineError where its guest is gone, or has not done it in time.
+        """
         if not self._guests:
             packages.install()
-            count = min(COUNT, len(self.names))
-            for first in range(count):
-                names = self.names[first::count]
-                self._guests.update(dict.fromkeys(names, Guest(names)))
-        return self._guests[name].outcome(name)
+            for number in range(min(COUNT, len(self.names))):
+                self._guests.append(Guest(number, self.names, self._taken))
+        try:
+            return wait_until(lambda: self._reports(name), DEADLINE, "the scenario ends", pause=0.1)
+        except AssertionError as error:
+            tails = "\n".join(guest.tail() for guest in self._guests)
+            raise MachineError(f"{error}\n{tails}") from None
+
+    def _reports(self, name: str) -> list[dict[str, Any]]:
+        """Return what the guest that took the scenario reports of it, once all of it is there."""
+        running = any(guest.is_running() for guest in self._guests)
+        taken = self._taken / str(self.names.index(name))
+        number = taken.read_text() if taken.exists() else ""
+        if number:
+            return self._guests[int(number)].reports(name)
+        if not running:
+            tails = "\n".join(guest.tail() for guest in self._guests)
+            raise MachineError(f"the guests are off and none has done {name}\n{tails}")
+        return []
 
     def close(self) -> None:
         """Switch the guests off."""
-        for guest in set(self._guests.values()):
+        for guest in self._guests:
             guest.close()
+        shutil.rmtree(self._taken)
 
 
 class Scenario(pytest.Item):
@@ -141,11 +160,32 @@ def in_guest() -> bool:
     return IN_GUEST in os.environ
 
 
+def run_what_is_left(items: Sequence[pytest.Item]) -> None:
+    """In the guest: run each test that no other guest has taken."""
+    for index, item in enumerate(items):
+        try:
+            with Path(TOGETHER, str(index)).open("x") as taken:
+                taken.write(os.environ[IN_GUEST])
+        except FileExistsError:
+            continue
+        # pytest tears down what the next test does not share, and that one is not known yet.
+        others = [other for other in items if other is not item]
+        next_item = next((other for other in others if other.path != item.path), None)
+        next_item = next_item or next(iter(others), None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
+
+
 def write_report(report: pytest.TestReport) -> None:
     """In the guest: hand a phase's report to the host."""
     text = "\n".join(
         [report.longreprtext, *(f"--- {name} ---\n{said}" for name, said in report.sections)]
     )
-    line = {"name": report.nodeid, "when": report.when, "outcome": report.outcome, "text": text}
+    line = {
+        "name": report.nodeid,
+        "when": report.when,
+        "outcome": report.outcome,
+        "text": text,
+        "seconds": report.duration,
+    }
     with Path("/run/lab", REPORTS).open("a") as file:
         file.write(json.dumps(line) + "\n")
