@@ -225,6 +225,17 @@ def test_real_checks_are_made_before_the_start(machine: Machine) -> None:
     assert split(dead)[0] in told
 
 
+@pytest.mark.parametrize("command", ["mon-config", "start"])
+def test_what_is_checked_less_is_told(machine: Machine, command: str) -> None:
+    """One line with file and line, before any traffic goes there."""
+    machine.write(f"# two\n{WEB.replace('checktype = on', 'service = sip')}")
+    machine.environ["LVSALERT_UNCHECKED"] = "1"
+    done = machine.with_file(command)
+    assert done.stderr == (
+        f"lvs-director: {machine.file}:2: service = sip: the real servers are only connected to\n"
+    )
+
+
 def test_the_commands_are_named_in_the_help() -> None:
     """Who asks for help finds them."""
     text = lvs_director.run(["--help"], {}, str).stdout

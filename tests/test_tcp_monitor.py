@@ -16,6 +16,8 @@ from tests.monitors import complaint, failed, reasons, run, tcp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.harness.certificates import Authority
+
 ADDRESSES = ("127.0.0.1", "::1")
 
 
@@ -103,6 +105,48 @@ def test_what_is_sent_and_its_end_arrive(address: str, sent: str) -> None:
         assert failed(tcp("-t", "5", "--send", sent, "-m", "else", server.place)) == [server.place]
 
 
+async def greets_at_length(client: Client) -> None:
+    """Greet in many records of TLS, the word that counts at the end."""
+    for _ in range(20):
+        await client.send(b"* spam " * 200)
+    await client.send(b"* OK ready\r\n")
+    await client.hangs_up()
+
+
+OVER_TLS = {
+    "greets": (says(b"* OK ready\r\n"), None),
+    "at length": (greets_at_length, None),
+    "refuses": (says(b"* BYE busy\r\n"), "timed out after 1 s, no match"),
+    "closes": (misbehaving.closes, "closed without a word"),
+    "silent": (misbehaving.silent, "timed out after 1 s, nothing came"),
+    "talkative": (says(b"spam " * 20000), "no match in 65536 bytes"),
+    "resets": (misbehaving.resets, "connection reset, nothing came"),
+}
+WITHOUT_TLS = {
+    "plain": (says(b"* OK ready\r\n"), "TLS: wrong version number"),
+    "closes at once": (misbehaving.closes, "closed too early, TLS did not come up"),
+    "is silent": (misbehaving.silent, "timed out after 1 s, TLS did not come up"),
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_greeting_over_tls_has_to_be_found(authority: Authority, address: str) -> None:
+    """Any certificate will do, a server without TLS will not, and each failure has its reason."""
+    certificate = authority.self_signed()
+    with contextlib.ExitStack() as servers:
+        places, wanted = [], {}
+        for kind, shown in ((OVER_TLS, certificate), (WITHOUT_TLS, None)):
+            for talk, reason in kind.values():
+                server = servers.enter_context(Misbehaving(talk, address, certificate=shown))
+                places.append(server.place)
+                wanted |= {} if reason is None else {server.place: reason}
+        dead = servers.enter_context(refusing(address))
+        found = reasons(tcp("-t", "1", "--tls", "-m", r"\* OK", *places, dead))
+        assert found == {**wanted, dead: "Connection refused"}
+        good = reasons(tcp("-t", "1", "--tls", *places))
+    assert set(good) == set(places[len(OVER_TLS) :])
+
+
 def test_a_port_for_the_hosts_that_carry_none() -> None:
     """-p is for hosts without a port of their own, and may be missing where all have one."""
     with listening() as place, refusing() as other:
@@ -125,6 +169,10 @@ def test_a_port_for_the_hosts_that_carry_none() -> None:
                 "tcp.monitor: -m/--match: '[' is not a regular expression:"
                 " unterminated character set at position 0"
             ),
+        ),
+        (
+            ("-p", "80", "--tls", "--send", "x", "127.0.0.1"),
+            "tcp.monitor: --send and --tls exclude each other",
         ),
         (
             ("-p", "80", "-t", "0", "127.0.0.1"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lvsalert.watches import Watch, watches_of
+from lvsalert.watches import Watch, shortfalls, watches_of
 from lvsalert.www_cf import load
 
 if TYPE_CHECKING:
@@ -75,6 +75,86 @@ def test_a_check_has_its_monitor(
     (watch,) = watches(tmp_path, WEB, *lines)
     assert list(watch.hosts) == hosts
     assert " ".join(watch.monitor).startswith(monitor)
+
+
+PORTS = ("real = 192.0.2.1:81 masq", "real = 192.0.2.2:82 masq")
+CONNECTED = "the real servers are only connected to"
+PINGED = "the real servers are only pinged"
+NO_LOGIN = "the greeting is looked at, and nobody logs in"
+LOGIN = ('login = "a"', 'passwd = "b"')
+IMAP = r"^\* (OK|PREAUTH)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "monitor", "match", "lacks"),
+    [
+        ((*TWO, "service = imap"), "imap.monitor -t 30 -p 80", None, ""),
+        ((*TWO, "service = imap", *LOGIN), "imap.monitor -t 30 -p 80", None, NO_LOGIN),
+        ((*PORTS, "service = imap", *LOGIN), "tcp.monitor -t 30", IMAP, NO_LOGIN),
+        ((*PORTS, "service = pop"), "tcp.monitor -t 30", r"^\+OK", ""),
+        ((*PORTS, "service = smtp"), "tcp.monitor -t 30", "^220", ""),
+        ((*PORTS, "service = nntp"), "tcp.monitor -t 30", "^2", ""),
+        ((*TWO, "service = imaps"), "tcp.monitor -t 30 -p 80 --tls", IMAP, ""),
+        ((*PORTS, "service = imaps"), "tcp.monitor -t 30 --tls", IMAP, ""),
+        ((*TWO, "service = pops", *LOGIN), "tcp.monitor -t 30 -p 80 --tls", r"^\+OK", NO_LOGIN),
+        (
+            *((*TWO, "service = ldaps"), "tcp.monitor -t 30 -p 80 --tls"),
+            *(None, "TLS is spoken, and nothing asked"),
+        ),
+        ((*TWO, "service = sip"), "tcp.monitor -t 30 -p 80", None, CONNECTED),
+        ((*TWO, "service = sip", "protocol = udp"), "fping.monitor -r 0 -t 5000", None, PINGED),
+        ((*PORTS, "service = sip", "protocol = udp"), "fping.monitor -r 0 -t 5000", None, PINGED),
+        ((*TWO, "service = simpletcp", "protocol = udp"), "fping.monitor", None, PINGED),
+        ((*PORTS, "service = radius"), "fping.monitor", None, PINGED),
+        ((*TWO, "service = oracle"), "tcp.monitor -t 30 -p 80", None, CONNECTED),
+        ((*TWO, "service = pgsql"), "tcp.monitor -t 30 -p 80", None, CONNECTED),
+        ((*PORTS, "service = mysql"), "tcp.monitor -t 30", None, CONNECTED),
+        (
+            *((*TWO, "service = mysql"), "msql-mysql.monitor --mode mysql"),
+            *(None, "the monitor logs in, and request is not run"),
+        ),
+        ((*TWO, "service = ldap"), "ldap.monitor -port 80", None, ""),
+        (
+            *((*TWO, "service = ldap", 'receive = "x"'), "ldap.monitor -port 80"),
+            *(None, "nobody logs in, and any entry will do"),
+        ),
+        (
+            *((*TWO, "service = dns", 'request = "a.example"', "checkport = 53"), "dns.monitor"),
+            *(None, ""),
+        ),
+        ((*TWO, "service = dns", 'request = "a.example"'), "tcp.monitor", None, CONNECTED),
+        ((*TWO, "service = dns", "protocol = udp"), "fping.monitor", None, PINGED),
+        ((*TWO, "service = http", *LOGIN), "http.monitor", None, ""),
+    ],
+)
+def test_what_is_not_spoken_is_told(
+    tmp_path: Path, lines: tuple[str, ...], monitor: str, match: str | None, lacks: str
+) -> None:
+    """Each check comes as near to ldirectord's as it can, and says what it leaves out."""
+    (watch,) = watches(tmp_path, WEB, *lines)
+    assert " ".join(watch.monitor).startswith(monitor)
+    assert watch.variables.get("LVSALERT_MATCH") == match
+    assert watch.lacks == lacks
+    found = load(str(tmp_path / "www.cf"), lookup)
+    about = f"{tmp_path}/www.cf:1: service = {found.services[0].configured.check.service}: "
+    assert shortfalls(found) == ([about + lacks] if lacks else [])
+    if monitor.startswith("fping.monitor"):
+        assert list(watch.hosts) == ["192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"), [("tcp", ["-tcp"]), ("udp", [])], ids=["tcp", "udp"]
+)
+def test_names_are_asked_for_as_the_service_is_asked(
+    tmp_path: Path, protocol: str, words: list[str]
+) -> None:
+    """A name server behind a TCP service is asked over TCP, as ldirectord does."""
+    lines = ("checkport = 53", "service = dns", 'request = "a.example"', f"protocol = {protocol}")
+    (watch,) = watches(tmp_path, WEB, *TWO, *lines)
+    assert list(watch.monitor) == [
+        *("dns.monitor", "-caching_only", "-query", "a.example", "-timeout", "30"),
+        *words,
+    ]
 
 
 @pytest.mark.parametrize("check", ["checktype = on", "checktype = off", "service = none"])

@@ -21,6 +21,7 @@ from lvsalert.mon import printable
 from lvsalert.step import Place, describe
 from lvsalert.table import Endpoint, Table
 from lvsalert.view import consult
+from lvsalert.watches import shortfalls
 from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, FileService, candidates, load
 
 _NAME = "lvs-director"
@@ -73,7 +74,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     place, found = _place(given), load(file, lookup)
     checks = None if given["unchecked"] else probe
     done = director.start(place, found, _who(), checks, _kept_out(found))
-    remarks = [*found.config.warnings, *done.remarks]
+    remarks = [*_warnings(found), *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
     remarks += _synchronise(place, "master", given)
@@ -94,7 +95,7 @@ def reload_command(file: str, **given: Any) -> Outcome:
     place, found = _place(given), load(file, lookup)
     checks = None if given["unchecked"] else probe
     done = director.reload(place, found, _who(), checks, _kept_out(found))
-    remarks = [*found.config.warnings, *done.remarks]
+    remarks = [*_warnings(found), *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
     return _told(done, remarks)
@@ -137,7 +138,7 @@ def stop_command(file: str, **given: Any) -> Outcome:
 def mon_config_command(file: str) -> Outcome:
     """Print the mon.cf for FILE: a watch for each virtual service, with redistribute."""
     found = load(file, lookup)
-    warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in found.config.warnings)
+    warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in _warnings(found))
     return Outcome(0, mon_cf.text_of(found), warnings)
 
 
@@ -160,6 +161,10 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     if director.is_running(table, virtuals):
         return Outcome(0, "running\n", errors)
     return Outcome(3, "stopped\n", errors)
+
+
+def _warnings(file: DirectorFile) -> list[str]:
+    return [*file.config.warnings, *shortfalls(file)]
 
 
 def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
@@ -22,6 +22,9 @@ from lvsalert.commands.options import PORT, EnvOption, Parsed, command
 from lvsalert.errors import UsageError
 from lvsalert.probes import tcp
 from lvsalert.probes.http import parse_match
+
+if TYPE_CHECKING:
+    from lvsalert.sweep import Probe
 
 # No host can carry it (``parse_port``).
 _NO_PORT = 0
@@ -53,6 +56,7 @@ def parse_sent(text: str) -> bytes:
     type=Parsed("regex", parse_match),
     help="Regular expression to find in the answer.",
 )
+@click.option("--tls", cls=EnvOption, is_flag=True, help="Speak TLS, and trust any certificate.")
 @omit_good_option
 @common_options
 @click.argument("hosts", nargs=-1, metavar="HOST...")
@@ -62,10 +66,20 @@ def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     A HOST is a name or an address, with a port of its own where that differs: host:port, [v6]:port.
     Every option can also be given as an environment variable: LVSALERT_ and its long name.
     """
+    if given["tls"] and given["send"] is not None:
+        raise UsageError("--send and --tls exclude each other")
     check = tcp.Check(given["send"], given["match"])
     targets = monitor.targets_of(hosts, given["port"] or _NO_PORT)
     bare = [target.host for target in targets if target.port == _NO_PORT]
     if bare:
         raise UsageError(f"{bare[0]}: has no port: give --port, or write host:port")
-    run = monitor.by_sweep(targets, functools.partial(tcp.probe, check), limits_of(given))
+    run = monitor.by_sweep(targets, _probe(check, tls=given["tls"]), limits_of(given))
     return outcome_of(run, given)
+
+
+def _probe(check: tcp.Check, *, tls: bool) -> Probe:
+    if not tls:
+        return functools.partial(tcp.probe, check)
+    from lvsalert.probes.tls import any_certificate, probe
+
+    return functools.partial(probe, check, any_certificate())
