@@ -204,6 +204,14 @@ def test_redirect_of_nginx_is_followed(folder: Path, place: str) -> None:
         assert reasons(http("--status", "200", place)) == {place: "status 301 is not accepted"}
 
 
+@pytest.mark.parametrize("version", ["1.26.20", "0.9"])
+def test_an_old_urllib3_judges_nobody(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """A library that would fail every server told by its address is named, with status 3."""
+    monkeypatch.setattr("urllib3.__version__", version)
+    line = f"http.monitor: TLS needs urllib3 2 or newer, this is {version}"
+    assert complaint(http("--tls", "127.0.0.1")) == line
+
+
 def test_redirect_to_tls_stays_at_the_address(
     authority: Authority, cacert: tuple[str, str]
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -28,6 +29,7 @@ from lvsalert.probes.http import Check, host_header, judge
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
 
+_TOO_OLD = ("0.", "1.")
 _PIECE = 65536
 _MAX_REDIRECTS = 10
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -52,8 +54,11 @@ class Access(NamedTuple):
 def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     """Return what to trust: the certificates in ``ca_file``, by default the system's, or any.
 
-    UsageError where ``ca_file`` holds none.
+    UsageError where ``ca_file`` holds none, and for an urllib3 that hands no address on to be
+    verified and so would fail every server that is told by one.
     """
+    if urllib3.__version__.startswith(_TOO_OLD):
+        raise UsageError(f"TLS needs urllib3 2 or newer, this is {urllib3.__version__}")
     try:
         # To read the system's certificates takes longer than to ask a host.
         if verify or ca_file is not None:
