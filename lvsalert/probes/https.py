@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 import warnings
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -29,8 +29,12 @@ from lvsalert.probes.http import Check, host_header, judge
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _TOO_OLD = ("0.", "1.")
 _PIECE = 65536
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 _MAX_REDIRECTS = 10
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 # How a reset shows, by where in a conversation it comes.
@@ -57,8 +61,10 @@ def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     UsageError where ``ca_file`` holds none, and for an urllib3 that hands no address on to be
     verified and so would fail every server that is told by one.
     """
-    if urllib3.__version__.startswith(_TOO_OLD):
-        raise UsageError(f"TLS needs urllib3 2 or newer, this is {urllib3.__version__}")
+    # It is there, though urllib3 does not declare it to mypy.
+    version = vars(urllib3)["__version__"]
+    if version.startswith(_TOO_OLD):
+        raise UsageError(f"TLS needs urllib3 2 or newer, this is {version}")
     try:
         # To read the system's certificates takes longer than to ask a host.
         if verify or ca_file is not None:
@@ -83,10 +89,10 @@ def fetch(check: Check, access: Access, reach: Reach) -> Judge:
     scheme, usual = ("https", 443) if access.tls else ("http", 80)
     url = f"{scheme}://{host_header(check, reach.target, usual)}{check.path}"
     where, started = "", time.monotonic()
-    with _Session(reach, access, url) as session:
+    with _Server(reach, access, url) as server:
         for _ in range(_MAX_REDIRECTS + 1):
             try:
-                answer = session.ask(check, url)
+                answer = server.ask(check, url)
                 if not access.follow or answer.location is None:
                     seconds = time.monotonic() - started
                     return functools.partial(_verdict, check, where, answer, seconds)
@@ -120,32 +126,33 @@ def _failure(reason: str) -> Judge:
     return lambda: Verdict(reason, b"")
 
 
-class _Session(requests.Session):
-    """A session with one real server, to which every URL leads."""
+class _Server:
+    """One real server, to which every URL leads.
+
+    A session of requests' would add cookies and settings from the environment, which no check is to
+    depend on, would read a redirect's body to its end, and takes longer than all that is needed.
+    """
 
     def __init__(self, reach: Reach, access: Access, url: str) -> None:
-        super().__init__()
         self._reach = reach
         self._access = access
         self._url = url
-        self.trust_env = False
-        self.headers.update({"Accept-Encoding": "identity", "Connection": "close"})
-        adapter = _Pinned(reach, access.trust, urlsplit(url))
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
+        self._adapter = _Pinned(reach, access.trust, urlsplit(url))
 
-    def get_redirect_target(self, _response: requests.Response) -> None:
-        """Return None: requests would read a redirect's body to its end, however long."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._adapter.close()
 
     def ask(self, check: Check, url: str) -> _Answer:
         """Send one request, and read as much of the answer as is asked for."""
         trusted = self._access.trust
-        with self.request(
-            check.method,
-            url,
-            headers={"User-Agent": check.agent, **self._login_for(url)},
-            timeout=self._reach.seconds_left(),
+        headers = {"User-Agent": check.agent, **_HEADERS, **self._login_for(url)}
+        with self._adapter.send(
+            requests.Request(check.method, url, headers).prepare(),
             stream=True,
+            timeout=self._reach.seconds_left(),
             verify=trusted is None or trusted.verify_mode != ssl.CERT_NONE,
         ) as response:
             body, broken = _body_of(response, check.max_bytes, self._reach)
