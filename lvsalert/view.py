@@ -159,12 +159,9 @@ def look(door: Ipvsadm, state_dir: str) -> View:
 def recall(ledger: Ledger) -> dict[str, Memory]:
     """Return what the ledger holds of each virtual service."""
     last: dict[str, dict[str, tuple[State, float]]] = {}
-    for move in moves(ledger.journal.history()):
-        if not move.real:
-            continue
-        state = _became(move.after)
-        if state is not _became(move.before):
-            last.setdefault(move.entry.virtual, {})[move.real] = state, move.entry.time
+    for move in moves(ledger.journal.turns()):
+        became = _became(move.after), move.entry.time
+        last.setdefault(move.entry.virtual, {})[move.real] = became
     stops = ledger.stops()
     return {
         virtual: Memory(

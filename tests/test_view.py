@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lvsalert import view
 from lvsalert.errors import UsageError
@@ -16,7 +19,7 @@ from lvsalert.history import Selection
 from lvsalert.journal import Entry
 from lvsalert.ledger import OPERATOR, Cause, Ledger, Run
 from lvsalert.ledger_file import FILE_NAME
-from lvsalert.model import Protocol, RealServer, VirtualService
+from lvsalert.model import Protocol, RealServer, VirtualService, join_endpoint
 from lvsalert.policy import Known
 from lvsalert.table import Service, Table
 from lvsalert.view import Memory, ServiceView, Standing, State, Wanted
@@ -217,6 +220,35 @@ def test_what_is_no_server_is_quoted(server: str, said: str) -> None:
 def asked_for(address: str, service: str | None = None) -> Wanted:
     """Return what a user means by an address."""
     return Wanted(address, Selection(service=service, servers=[address]))
+
+
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from([ONE, TWO]),
+        st.sampled_from([None, 0, 1, 10]),
+        st.sampled_from([None, 0, 1, 10]),
+        st.booleans(),
+    )
+)
+
+
+@given(TURNS)
+def test_last_turn_is_that_of_the_whole_journal(
+    told: list[tuple[tuple[str, int], int | None, int | None, bool]],
+) -> None:
+    """SQLite finds the last line that let a server in, quiesced it or took it out."""
+    expected = {}
+    with contextlib.closing(Ledger.in_memory()) as ledger:
+        for when, (endpoint, before, after, done) in enumerate(told):
+            real = join_endpoint(*endpoint)
+            numbers = ledger.journal.intend([line(when, real, before, after)])
+            if done:
+                ledger.journal.confirm(numbers)
+                if (before is None, before == 0) != (after is None, after == 0):
+                    state = {None: State.OUT, 0: State.QUIESCED}.get(after, State.IN)
+                    expected[real] = (state, float(when))
+        found = view.recall(ledger)
+    assert found == ({NAME: Memory(last=expected)} if expected else {})
 
 
 def test_server_is_found_where_the_table_or_a_cause_has_it() -> None:
