@@ -1,9 +1,8 @@
-"""How many sockets a run may have open, by what RLIMIT_NOFILE leaves (getrlimit(2))."""
+"""How many sockets a run may have open, by what RLIMIT_NOFILE leaves (getrlimit(2), sysconf(3))."""
 
 from __future__ import annotations
 
 import os
-import resource
 from typing import NamedTuple
 
 from lvsalert.resolve import MAX_LOOKUPS
@@ -23,8 +22,8 @@ class Shares(NamedTuple):
 
 def left() -> int:
     """Return how many more descriptors this process may open, apart from a few in reserve."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
+    soft = os.sysconf("SC_OPEN_MAX")
+    if soft < 0:
         return 1 << 20
     return soft - len(os.listdir("/proc/self/fd")) - _SPARE
 

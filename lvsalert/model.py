@@ -7,10 +7,10 @@ addresses are equal strings.
 from __future__ import annotations
 
 import re
-import socket
 from enum import Enum
 from typing import NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import UsageError
 
 MAX_WEIGHT = 65535
@@ -87,7 +87,7 @@ class VirtualService(NamedTuple):
     def words(self) -> tuple[str, ...]:
         """Return the words by which ipvsadm(8) is told of this service."""
         if self.protocol is Protocol.FWMARK:
-            six = ("-6",) if self.family == socket.AF_INET6 else ()
+            six = ("-6",) if self.family == sockets.AF_INET6 else ()
             return (self.protocol.value, str(self.fwmark), *six)
         return (self.protocol.value, join_endpoint(self.address, self.port))
 
@@ -152,11 +152,11 @@ def split_endpoint(text: str) -> tuple[str, str | None]:
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not host or (rest and not rest.startswith(":")) or rest == ":":
             raise UsageError(f"{text!r} is not an address: write [v6address]:port")
-        if canonical_address(host, socket.AF_INET6) is None:
+        if canonical_address(host, sockets.AF_INET6) is None:
             raise UsageError(f"{text!r} is not an address: {host!r} is not IPv6")
         return host, rest[1:] if rest else None
     if text.count(":") > 1:
-        if canonical_address(text, socket.AF_INET6) is None:
+        if canonical_address(text, sockets.AF_INET6) is None:
             raise UsageError(f"{text!r} is not an address: write [v6address]:port")
         return text, None
     host, colon, port = text.partition(":")
@@ -165,28 +165,28 @@ def split_endpoint(text: str) -> tuple[str, str | None]:
     return host, port if colon else None
 
 
-def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> str | None:
+def canonical_address(text: str, family: int = sockets.AF_UNSPEC) -> str | None:
     """Return a numeric address as inet_ntop(3) writes it, or None where ``text`` is none.
 
     ``family`` narrows what is taken. A zone (``fe80::1%eth0``) is kept.
     """
     address, percent, zone = text.partition("%")
-    families = (socket.AF_INET, socket.AF_INET6) if family == socket.AF_UNSPEC else (family,)
-    for each in families:
-        try:
-            numeric = socket.inet_ntop(each, socket.inet_pton(each, address))
-        except (OSError, ValueError, UnicodeEncodeError):
-            continue
-        if not percent:
-            return numeric
-        takes_zone = each == socket.AF_INET6 and _ZONE.fullmatch(zone)
-        return f"{numeric}%{zone}" if takes_zone else None
-    return None
+    own = family_of(address)
+    if family not in (own, sockets.AF_UNSPEC):
+        return None
+    try:
+        numeric = sockets.inet_ntop(own, sockets.inet_pton(own, address))
+    except (OSError, ValueError, UnicodeEncodeError):
+        return None
+    if not percent:
+        return numeric
+    takes_zone = own == sockets.AF_INET6 and _ZONE.fullmatch(zone)
+    return f"{numeric}%{zone}" if takes_zone else None
 
 
 def family_of(address: str) -> int:
     """Return the address family of a numeric address: AF_INET6 where it has a colon."""
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
+    return sockets.AF_INET6 if ":" in address else sockets.AF_INET
 
 
 def parse_scheduler(text: str) -> str:
@@ -210,7 +210,7 @@ def parse_port(text: str, protocol: str = "tcp") -> int:
             return port
     else:
         try:
-            return socket.getservbyname(text, protocol)
+            return sockets.getservbyname(text, protocol)
         except (OSError, UnicodeEncodeError, ValueError):
             pass
     raise UsageError(f"{text!r} is not a port: 1 to 65535 or a {protocol} name of /etc/services")

@@ -86,12 +86,14 @@ def _said_lines(said: bytes) -> list[str]:
     """Return what a server said, line by line, escaped, indented and cut."""
     if not said:
         return []
-    text = said[:_SAID_BYTES].decode("utf-8", "backslashreplace")
-    lines = [line.rstrip("\r") for line in text.rstrip("\r\n").split("\n")]
-    shown = [f"    {printable(line)}" for line in lines[:_SAID_LINES]]
+    text = said[:_SAID_BYTES].decode("utf-8", "backslashreplace").rstrip("\r\n")
+    lines = text.replace("\r\n", "\n").split("\n")
+    shown = lines[:_SAID_LINES]
+    if not "".join(shown).isprintable():
+        shown = [printable(line) for line in shown]
     if len(said) > _SAID_BYTES or len(lines) > _SAID_LINES:
-        shown.append("    ...")
-    return shown
+        shown.append("...")
+    return [f"    {line}" for line in shown]
 
 
 def printable(text: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert import mon
 from lvsalert.descriptors import shares
 from lvsalert.errors import UsageError
-from lvsalert.model import Result, parse_port, split_endpoint
-from lvsalert.resolve import MAX_LOOKUPS, numeric
+from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
+from lvsalert.resolve import MAX_LOOKUPS
 from lvsalert.sweep import Target
 
 if TYPE_CHECKING:
@@ -35,16 +35,22 @@ class Limits(NamedTuple):
     concurrency: int
     prefer_ipv6: bool
 
-    def seconds(self, names: Sequence[str], concurrency: int, lookups: int = MAX_LOOKUPS) -> float:
-        """Return the seconds of the whole run.
+    def seconds(
+        self, hosts: int, names: int, concurrency: int, lookups: int = MAX_LOOKUPS
+    ) -> float:
+        """Return the seconds of the whole run over ``hosts``, ``names`` of which are looked up.
 
         Every round of hosts may take its whole time-out, and so may every round of look-ups.
         """
         if self.deadline is not None:
             return self.deadline
-        unknown = len({name for name in names if not numeric(name)})
-        rounds = math.ceil(len(names) / concurrency) + math.ceil(unknown / lookups)
+        rounds = math.ceil(hosts / concurrency) + math.ceil(names / lookups)
         return rounds * self.timeout + _SLACK_SECONDS
+
+
+def count_names(names: Iterable[str]) -> int:
+    """Return how many of the names have to be looked up, the same one once."""
+    return len({name for name in names if canonical_address(name) is None})
 
 
 def targets_of(hosts: Sequence[str], port: int) -> list[Target]:
@@ -100,8 +106,7 @@ def _run(
     limits: Limits,
     per_host: int,
 ) -> Run:
-    names = [each.name for each in targets]
-    unknown = len({name for name in names if not numeric(name)})
+    unknown = count_names(each.name for each in targets)
     room = shares(limits.concurrency, unknown, per_host=per_host)
 
     def until(deadline: float) -> Sequence[Result]:
@@ -113,7 +118,7 @@ def _run(
             prefer_ipv6=limits.prefer_ipv6,
         )
 
-    return Run(until, limits.seconds(names, room.hosts, room.lookups))
+    return Run(until, limits.seconds(len(targets), unknown, room.hosts, room.lookups))
 
 
 def report(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import LvsalertError, ResolveError, UsageError
 from lvsalert.model import (
     Forwarding,
@@ -43,7 +43,7 @@ def virtual_service(
     if protocol is Protocol.FWMARK:
         if not is_mark or len(text) > 10 or not 1 <= int(text) < 2**32:
             raise UsageError(f"{text!r} is not a firewall mark: a whole number from 1")
-        family = socket.AF_INET6 if ipv6_fwmark else socket.AF_INET
+        family = sockets.AF_INET6 if ipv6_fwmark else sockets.AF_INET
         return VirtualService(protocol, "", 0, int(text), family)
     name, port = split_endpoint(text)
     if port is None:
@@ -51,11 +51,11 @@ def virtual_service(
     number = 0 if port == "0" else parse_port(port, protocol.name.lower())
     address = canonical_address(name)
     if address is None:
-        found = sorted(lookup([name], socket.AF_UNSPEC)[name])
+        found = sorted(lookup([name], sockets.AF_UNSPEC)[name])
         if not found:
             raise ResolveError(f"{name}: no address found")
         address = found[0]
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = sockets.AF_INET6 if ":" in address else sockets.AF_INET
     return VirtualService(protocol, address, number, 0, family)
 
 
@@ -111,6 +111,6 @@ def port_of(
 
 def entry_at(virtual: VirtualService, address: str, like: RealServer) -> RealServer:
     """Return ``like`` at ``address``. UsageError for one of another family than the service's."""
-    if (":" in address) != (virtual.family == socket.AF_INET6):
+    if (":" in address) != (virtual.family == sockets.AF_INET6):
         raise UsageError(f"{address} is of another address family than {virtual}")
     return like._replace(address=address)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import select
-import socket
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import ResolveError
 from lvsalert.model import canonical_address
 from lvsalert.workers import Workers
@@ -28,21 +28,23 @@ def numeric(name: str) -> list[Address]:
     text = canonical_address(name)
     if text is None:
         return []
-    return [Address(socket.AF_INET6 if ":" in text else socket.AF_INET, text)]
+    return [Address(sockets.AF_INET6 if ":" in text else sockets.AF_INET, text)]
 
 
-def look_up(name: str, family: int = socket.AF_UNSPEC) -> list[Address]:
+def look_up(name: str, family: int = sockets.AF_UNSPEC) -> list[Address]:
     """Return the addresses of ``name``, in getaddrinfo's order; may take long.
 
     ResolveError where there is none.
     """
+    import socket
+
     try:
         found = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
     except OSError as error:
         raise ResolveError(f"{name}: {error.strerror}") from None
     except UnicodeError:
         raise ResolveError(f"{name}: not a name that can be looked up") from None
-    return list(dict.fromkeys(Address(each[0], str(each[4][0])) for each in found))
+    return list(dict.fromkeys(Address(int(each[0]), str(each[4][0])) for each in found))
 
 
 class Found(NamedTuple):
@@ -62,7 +64,7 @@ class Lookups:
 
     def __init__(self, names: Iterable[str], *, limit: int, prefer_ipv6: bool) -> None:
         self._workers: Workers[str, list[Address]] = Workers(look_up, names, limit)
-        self._first = socket.AF_INET6 if prefer_ipv6 else socket.AF_INET
+        self._first = sockets.AF_INET6 if prefer_ipv6 else sockets.AF_INET
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there is something to take."""

@@ -11,12 +11,12 @@ import errno
 import heapq
 import os
 import select
-import socket
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Callable, NamedTuple
 
+from lvsalert import sockets
 from lvsalert.model import Result, State, join_endpoint
 from lvsalert.resolve import MAX_LOOKUPS, Lookups, numeric
 
@@ -24,6 +24,10 @@ READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
 OUT_OF_TIME = "no verdict: the run's deadline came first"
+
+# Between two looks at the sockets, so many connections begin: answers that are there already are
+# read before more are asked for, which is less for the kernel and for us to keep.
+_BURST = 32
 
 # Errors that mean "we lack something", which is no verdict on a host.
 _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -71,7 +75,7 @@ class Verdict(NamedTuple):
 
 
 Conversation = Generator[int, None, Verdict]
-Probe = Callable[[socket.socket, Target], Conversation]
+Probe = Callable[[sockets.socket, Target], Conversation]
 
 
 def sweep(
@@ -101,6 +105,20 @@ def sweep(
 class _Task:
     """One host on its way: the addresses left to try, and the conversation with the present one."""
 
+    __slots__ = (
+        "begun",
+        "index",
+        "limit",
+        "mask",
+        "rest",
+        "sock",
+        "spent",
+        "talk",
+        "target",
+        "tried",
+        "until",
+    )
+
     def __init__(self, index: int, target: Target) -> None:
         self.index = index
         self.target = target
@@ -110,7 +128,7 @@ class _Task:
         self.limit = 0.0
         self.until = 0.0
         self.mask = 0
-        self.sock: socket.socket | None = None
+        self.sock: sockets.socket | None = None
         self.talk: Conversation | None = None
         self.tried = ""
 
@@ -150,13 +168,16 @@ class _Sweep:
     def run(self, targets: Sequence[Target], deadline: float, concurrency: int) -> list[Result]:
         self._take(targets)
         while True:
-            while self._ready and len(self._active) < concurrency:
+            for _ in range(min(_BURST, len(self._ready), concurrency - len(self._active))):
                 if not self._connect(self._ready.popleft()):
                     concurrency = max(1, len(self._active))
+                    break
             now = time.monotonic()
             if len(self._results) == len(targets) or now >= deadline:
                 break
-            for descriptor, _ in self._epoll.poll(self._pause(now, deadline)):
+            may_connect = self._ready and len(self._active) < concurrency
+            pause = 0.0 if may_connect else self._pause(now, deadline)
+            for descriptor, _ in self._epoll.poll(pause):
                 task = self._active.get(descriptor)
                 if task is not None:
                     self._resume(task)
@@ -202,10 +223,10 @@ class _Sweep:
 
     def _connect(self, task: _Task) -> bool:
         """Begin with the task's next address; return False where it has to wait for a socket."""
-        address, kind = task.rest[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        address, kind = task.rest[0], sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK
         now = time.monotonic()
         try:
-            task.sock = sock = socket.socket(address.family, kind)
+            task.sock = sock = sockets.socket(address.family, kind)
         except OSError as error:
             if error.errno in _SHORT and self._active:
                 self._ready.appendleft(task)
@@ -295,7 +316,7 @@ class _Sweep:
         self._results[task.index] = result if is_known else result._replace(state=State.UNKNOWN)
 
 
-def _is_connected(sock: socket.socket) -> bool:
+def _is_connected(sock: sockets.socket) -> bool:
     try:
         sock.getpeername()
     except OSError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Sequence
 
+from lvsalert import sockets
 from lvsalert.errors import LvsalertError
 from lvsalert.model import State, parse_port, split_endpoint
 from lvsalert.sweep import WRITE, Conversation, Target, Verdict, sweep
@@ -44,9 +44,9 @@ def _any_accepts(targets: Sequence[Target]) -> bool:
     return any(each.state is State.GOOD or each.reason == _REFUSED for each in results)
 
 
-def _connect(sock: socket.socket, _target: Target) -> Conversation:
+def _connect(sock: sockets.socket, _target: Target) -> Conversation:
     yield WRITE
-    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    code = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
     if code:
         raise OSError(code, "")
     return Verdict("", b"")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lvsalert import sockets
 from lvsalert.model import Result, State
 from lvsalert.probes import http
 from lvsalert.sweep import READ, WRITE, Conversation, Target, Verdict, sweep
@@ -267,7 +268,7 @@ def test_lack_of_descriptors_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
     def none_left(*_: Any) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(socket, "socket", none_left)
+    monkeypatch.setattr(sockets, "socket", none_left)
     results = swept(targets("127.0.0.1:80", "127.0.0.2:80"))
     assert [each.state for each in results] == [State.UNKNOWN] * 2
     assert [each.reason for each in results] == ["Too many open files"] * 2
@@ -275,7 +276,7 @@ def test_lack_of_descriptors_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_descriptors_that_run_out_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where some sockets can be had, all hosts get theirs one after the other."""
-    real, given = socket.socket, []
+    real, given = sockets.socket, []
 
     def scarce(*arguments: Any, **more: Any) -> socket.socket:
         if threading.current_thread() is not threading.main_thread():
@@ -286,7 +287,7 @@ def test_descriptors_that_run_out_are_waited_for(monkeypatch: pytest.MonkeyPatch
         return given[-1]
 
     with Misbehaving(PAGE) as server, monkeypatch.context() as patch:
-        patch.setattr(socket, "socket", scarce)
+        patch.setattr(sockets, "socket", scarce)
         results = swept(targets(*[server.place] * 20))
     assert reasons(results) == [""] * 20
 

@@ -8,6 +8,7 @@ else, so that a signal that comes early already finds its handler; it draws in a
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -54,6 +55,8 @@ _NOT_CAUGHT = frozenset(
 CANNOT_TELL = 3
 # How long after its deadline a run is ended by force.
 _GRACE_SECONDS = 2.0
+# As many objects as fill some ten megabytes.
+_GARBAGE = 100_000
 # How long a reader of the output may take no more of it.
 _STUCK_SECONDS = 10.0
 # So much goes into a pipe without waiting, once it has room for anything (pipe(7)).
@@ -104,6 +107,8 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     after an empty summary), on standard error otherwise. The process ends without waiting for
     threads, which may hang in a look-up.
     """
+    # Modules and hosts are many and stay to the end: to look for garbage among them is in vain.
+    gc.set_threshold(_GARBAGE)
     stdout_open = _fill_standard_streams()
     if is_monitor:
         # mon reads it as one with standard output, where it would become the summary.

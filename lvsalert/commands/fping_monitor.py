@@ -123,7 +123,7 @@ def _seconds(names: Sequence[str], given: Mapping[str, Any]) -> float:
         _wait(given) + pacing, given["deadline"], given["concurrency"], given["prefer_ipv6"]
     )
     tracing = _TRACE_SECONDS if given["traceroute"] and given["deadline"] is None else 0.0
-    return limits.seconds(names, max(1, len(names))) + tracing
+    return limits.seconds(len(names), monitor.count_names(names), max(1, len(names))) + tracing
 
 
 def _traces(results: Sequence[Result], deadline: float) -> Sequence[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Generator
 
+from lvsalert import sockets
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 
 _MAX_REPLY = 1 << 16
@@ -20,7 +20,7 @@ class _Broken(Exception):
     """The server's bytes are no reply; the message says how."""
 
 
-def probe(sock: socket.socket, _target: Target) -> Conversation:
+def probe(sock: sockets.socket, _target: Target) -> Conversation:
     """Wait for a greeting of 220, say QUIT, and wait for a farewell of 221."""
     heard, greeted, stage = bytearray(), 0, "no greeting"
     try:
@@ -45,7 +45,7 @@ def probe(sock: socket.socket, _target: Target) -> Conversation:
     return Verdict("", bytes(heard))
 
 
-def _reply(sock: socket.socket, heard: bytearray, start: int) -> Generator[int, None, int]:
+def _reply(sock: sockets.socket, heard: bytearray, start: int) -> Generator[int, None, int]:
     """Add to ``heard`` until the reply that begins at ``start`` is whole; return where it ends."""
     while (end := _end_of_reply(heard, start)) is None:
         if len(heard) - start > _MAX_REPLY:
