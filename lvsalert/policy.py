@@ -124,18 +124,20 @@ def decide(
     some. The floor counts the members, and puts those back first that went out last.
     """
     held = _held(service, members, known, rules.floor)
+    is_held = frozenset(held).__contains__
     quiesced = {each for each, real in service.real_servers.items() if real.weight == 0}
     after = dict(known)
     for member in members:
-        want = Want.IN if member.endpoint in held else member.want
-        memory = after.get(member.endpoint, _NOTHING)
+        endpoint = member.endpoint
+        want = Want.IN if is_held(endpoint) else member.want
+        memory = after.get(endpoint, _NOTHING)
         if want is Want.IN:
             service, memory = _bring_in(service, member, memory, rules, now)
         elif want is Want.OUT:
-            service, memory = _take_out(service, member.endpoint, memory, rules, now)
-        if member.want is not Want.STAY:
-            memory = memory._replace(held=member.endpoint in held)
-        after[member.endpoint] = memory
+            service, memory = _take_out(service, endpoint, memory, rules, now)
+        if member.want is not Want.STAY and memory.held != is_held(endpoint):
+            memory = memory._replace(held=not memory.held)
+        after[endpoint] = memory
     for endpoint, memory in after.items():
         if memory.quiesced_until is not None and endpoint in quiesced:
             service, after[endpoint] = _finish_quiesce(service, endpoint, memory, now, connections)

@@ -185,13 +185,16 @@ def _confirm(
 
 def _settle(ledger: Ledger, actual: Table) -> None:
     """Confirm what a killed run did change, and withdraw what it did not."""
+    unfinished = ledger.journal.unfinished()
+    if not unfinished:
+        return
     state = {
         (str(virtual), join_endpoint(*endpoint)): entry_words(real)
         for virtual, service in actual.items()
         for endpoint, real in service.real_servers.items()
     }
     services = {str(virtual) for virtual in actual}
-    for entry in ledger.journal.unfinished():
+    for entry in unfinished:
         if entry.real:
             is_made = state.get((entry.virtual, entry.real)) == entry.words["after"]
         else:

@@ -5,9 +5,10 @@ Nothing here does I/O: text and values come in, values go out.
 
 from __future__ import annotations
 
-import socket
+import functools
 from typing import NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import IpvsadmError, UsageError
 from lvsalert.model import (
     Forwarding,
@@ -60,6 +61,7 @@ _FORWARDING_WORDS = {forwarding.value: forwarding for forwarding in Forwarding}
 _MISREAD = (IndexError, ValueError, UsageError)
 # What ipvsadm prints of every plain tunnel, and takes for granted where it is left out.
 _PLAIN_TUNNEL = ["--tun-type", "ipip"]
+_REMEMBERED = 1 << 16
 # The words of a destination that stand alone; every other one is followed by its value.
 _LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
 
@@ -82,13 +84,15 @@ def parse(rules: str, thresholds: str = "") -> Table:
             raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
     limits = _columns(thresholds, "-Ln --thresholds", 2, 3)
     for virtual, service in table.items():
+        shown = limits.get(virtual, {})
         for endpoint, real in service.real_servers.items():
-            if endpoint not in limits.get(virtual, {}):
+            if endpoint not in shown:
                 raise IpvsadmError(
                     f"ipvsadm -Ln --thresholds does not show {real.endpoint} of {virtual}"
                 )
-            upper, lower = limits[virtual][endpoint]
-            service.real_servers[endpoint] = real._replace(upper=upper, lower=lower)
+            upper, lower = shown[endpoint]
+            if upper or lower:
+                service.real_servers[endpoint] = real._replace(upper=upper, lower=lower)
     return table
 
 
@@ -102,7 +106,7 @@ def parse_connections(text: str) -> Columns:
 
 def _take_rule(table: Table, words: list[str]) -> None:
     verb, kind, name, *rest = words
-    family = socket.AF_INET6 if "-6" in rest else socket.AF_INET
+    family = sockets.AF_INET6 if "-6" in rest else sockets.AF_INET
     rest = [word for word in rest if word != "-6"]
     virtual = _virtual_service(_PROTOCOL_WORDS[kind], name, family)
     if verb == "-A":
@@ -130,6 +134,8 @@ def _pairs(words: list[str]) -> dict[str, str]:
     return pairs
 
 
+# A table names each service and each real server many times over.
+@functools.lru_cache(_REMEMBERED)
 def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualService:
     if protocol is Protocol.FWMARK:
         # The highest mark is printed as -1.
@@ -138,6 +144,7 @@ def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualServi
     return VirtualService(protocol, address, port, 0, family_of(address))
 
 
+@functools.lru_cache(_REMEMBERED)
 def _endpoint(text: str) -> Endpoint:
     host, port = split_endpoint(text)
     address = canonical_address(host)
@@ -175,18 +182,20 @@ def _columns(text: str, command: str, one: int, other: int) -> Columns:
     """
     found: Columns = {}
     virtual: VirtualService | None = None
+    rows: dict[Endpoint, tuple[int, int]] = {}
     for line in text.splitlines():
         words = line.split()
         kind = words[0] if words else ""
         try:
             if kind in ("TCP", "UDP", "SCTP"):
-                virtual = _virtual_service(Protocol[kind], words[1], 0)
+                virtual, rows = _virtual_service(Protocol[kind], words[1], 0), {}
             elif kind == "FWM":
-                family = socket.AF_INET6 if "IPv6" in words else socket.AF_INET
-                virtual = _virtual_service(Protocol.FWMARK, words[1], family)
+                family = sockets.AF_INET6 if "IPv6" in words else sockets.AF_INET
+                virtual, rows = _virtual_service(Protocol.FWMARK, words[1], family), {}
             elif kind == "->" and virtual is not None:
-                numbers = int(words[one]), int(words[other])
-                found.setdefault(virtual, {})[_endpoint(words[1])] = numbers
+                if not rows:
+                    found[virtual] = rows
+                rows[_endpoint(words[1])] = int(words[one]), int(words[other])
         except _MISREAD as error:
             raise IpvsadmError(f"cannot read what ipvsadm {command} printed: {line!r}") from error
     return found
@@ -253,6 +262,8 @@ def placed_in(
         asked = asked._replace(upper=upper)
     if lower is not None:
         asked = asked._replace(lower=lower)
+    if asked == standing:
+        return service
     return service._replace(
         real_servers={**service.real_servers, (asked.address, asked.port): asked}
     )

@@ -81,8 +81,8 @@ def take_checks(
         if check is not None and check.failed == verdict.failed:
             blamed = any(each.cause == source.name for each in causes.get(verdict.endpoint, ()))
             _judge(ledger, virtual, verdict, check, source, is_blamed=blamed)
-    out = ledger.causes(virtual)
-    return [_member(verdict, out, {**said, **news}) for verdict in verdicts]
+    out, said = ledger.causes(virtual), {**said, **news}
+    return [_member(verdict, out, said) for verdict in verdicts]
 
 
 def forget_vanished(

@@ -147,6 +147,8 @@ class _Server:
 
     def ask(self, check: Check, url: str) -> _Answer:
         """Send one request, and read as much of the answer as is asked for."""
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise ValueError("No connection adapters: only http and https can be asked")
         trusted = self._access.trust
         headers = {"User-Agent": check.agent, **_HEADERS, **self._login_for(url)}
         with self._adapter.send(
