@@ -43,8 +43,9 @@ def main() -> None:
 
 def _row(measured: Measured) -> str:
     comparison = measured.comparison
+    both = (measured.ours, measured.other)
     cells = [
-        f"{_number(getattr(measured.ours, name) / by)} / {_number(getattr(measured.other, name) / by)}"
+        " / ".join(_number(getattr(figures, name) / by) for figures in both)
         for name, by in zip(Figures._fields, (1, 1, 1024))
     ]
     aims = dict(comparison.targets) or {"cpu": None}

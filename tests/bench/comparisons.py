@@ -181,7 +181,9 @@ def _alerts(world: World, document: Path) -> list[Comparison]:
         world.write_table(2, 0)
 
     one = [*_ALERT, "-R", servers[0]]
-    nothing = Side([[*ours, "-s", "http", "-g", "www", "-h", "web1", "-t", "1700000000", "-u", *one]])
+    nothing = Side(
+        [[*ours, "-s", "http", "-g", "www", "-h", "web1", "-t", "1700000000", "-u", *one]]
+    )
     lost = Side([[*ours, *mon, *_ALERT]], stdin=f"{' '.join(servers[:500])}\n", before=fresh)
     names = ("lvsalert", "the Perl lvs.alert")
     return [

@@ -17,6 +17,7 @@ from tests.harness.nginx import Nginx, Site
 from tests.harness.places import free_port, is_root, loopback, open_folder
 from tests.harness.vsftpd import ManyVsftpd
 
+_COLUMNS = "Prot LocalAddress:Port Uthreshold Lthreshold ActiveConn InActConn\n"
 _SILENT = "198.51.100"
 
 
@@ -45,7 +46,9 @@ class World(NamedTuple):
         place = self.ipvsadm.parent
         (place / "rules").write_text("".join(rules))
         (place / "after").write_text("".join([rules[0], *rules[1 + lost :]]))
-        (place / "thresholds").write_text("")
+        limits = [_COLUMNS, "TCP  10.0.0.3:80 wlc\n"]
+        limits += [f"  -> {real}:80 0 0 0 0\n" for real in loopback(0, servers)]
+        (place / "thresholds").write_text("".join(limits))
 
 
 def _silent_hosts(count: int) -> list[str]:
