@@ -86,6 +86,19 @@ def _https(check: Check, at: tuple[str, ...]) -> Monitor:
     return Monitor((*plain.words, "--tls"), plain.variables)
 
 
+def _http_proxy(check: Check, at: tuple[str, ...]) -> Monitor:
+    url = check.request.lstrip("/")
+    if not url.startswith("http://"):
+        return _only_reached(check, at, is_udp=False)
+    words = ("http.monitor", "-t", str(check.negotiate_timeout), *at, "--status", _GOOD_STATUS)
+    variables = {
+        "LVSALERT_URL": quote(url, safe=_SAFE_IN_URL),
+        "LVSALERT_MATCH": check.receive,
+        "LVSALERT_METHOD": check.method,
+    }
+    return Monitor(words, variables, "redirects are not followed")
+
+
 def _ftp(check: Check, at: tuple[str, ...]) -> Monitor:
     path = check.request.lstrip("/")
     words = ("ftp.monitor", "-t", str(check.negotiate_timeout), *at)
@@ -144,6 +157,7 @@ _BY_TYPE: dict[str, Callable[[Check, tuple[str, ...]], Monitor]] = {
 _BY_SERVICE: dict[str, Callable[[Check, tuple[str, ...]], Monitor]] = {
     "http": _http,
     "https": _https,
+    "http_proxy": _http_proxy,
     "ftp": _ftp,
     "simpletcp": _simpletcp,
     "imaps": _over_tls,

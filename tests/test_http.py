@@ -299,6 +299,8 @@ def test_statuses_are_single_or_ranges(text: str, statuses: set[int]) -> None:
         (parse_match, "a{99999999999}", "'a{99999999999}' is not a regular expression: the repet"),
         (parse_status, "2" * 5000, f"'{'2' * 5000}' is not a list of statuses"),
         (parse_path, "", "'' is not a path: it begins with /"),
+        (parse_path, "http:///a", "'http:///a' is not a URL: it names no host"),
+        (parse_path, "https://a/", "'https://a/' is not a path: it begins with /"),
         (parse_path, "index.html", "'index.html' is not a path: it begins with /"),
         (parse_path, "/a b", "'/a b' is not a path: it holds a blank or a control character"),
         (parse_path, "/\r\nX: y", r"'/\r\nX: y' is not a path: it holds a blank or a control"),

@@ -10,7 +10,7 @@ import pytest
 from lvsalert import mon
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Misbehaving, Talk, refusing, replies, unanswering
-from tests.harness.nginx import serving
+from tests.harness.nginx import Nginx, Site, serving
 from tests.harness.places import free_port, join
 from tests.monitors import PASSWORD, failed, http, reasons
 
@@ -221,3 +221,22 @@ def test_what_a_server_says_cannot_forge_a_report(way: tuple[str, ...]) -> None:
     assert mon.reasons(outcome.stdout) == {}
     assert "\x1b" not in outcome.stdout
     assert max(map(len, outcome.stdout.split("\n"))) < 2200
+
+
+def test_a_proxy_is_asked_for_a_whole_url(folder: Path) -> None:
+    """A real proxy fetches the page from the server that the URL names, and from no other."""
+    proxy, page, other = (join("127.0.0.1", free_port()) for _ in range(3))
+    forward = Site([proxy], "location / { proxy_pass http://$http_host; }")
+    with Nginx(folder / "nginx", forward, Site([page])):
+        asked = ("-m", "^HTTP.* 200.*test page", "-t", "5", proxy)
+        assert failed(http("-u", f"http://{page}/index.html?a=b", *asked)) == []
+        assert reasons(http("-u", f"http://{other}/", *asked)) == {
+            proxy: "status 502 is not accepted"
+        }
+    with Misbehaving(replies(OK + b"\r\n"), "127.0.0.1") as server:
+        assert failed(http("-u", "http://me@www.example.com:8080?a", server.place)) == []
+    heard = server.heard.decode().splitlines()
+    assert heard[:2] == [
+        "GET http://me@www.example.com:8080?a HTTP/1.1",
+        "Host: www.example.com:8080",
+    ]

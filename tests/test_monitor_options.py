@@ -173,6 +173,10 @@ def test_what_cannot_be_done_is_refused_by_name(argv: tuple[str, ...], message: 
     ("argv", "message"),
     [
         (("-u", "x"), "-u/--url: 'x' is not a path: it begins with /"),
+        (
+            ("-u", "http://www.example.com/", "--follow", "192.0.2.1"),
+            "--url: a whole URL is for a proxy, without --tls, --follow and --user",
+        ),
         (("-u", "/a b"), "-u/--url: '/a b' is not a path: it holds a blank or a control character"),
         (("-a", "a\r\nX: y"), "-a/--agent: 'a\\r\\nX: y' cannot stand in a header"),
         (("-m", "("), "-m/--match: '(' is not a regular expression: missing ), unterminated subp"),

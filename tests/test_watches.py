@@ -82,6 +82,8 @@ CONNECTED = "the real servers are only connected to"
 PINGED = "the real servers are only pinged"
 NO_LOGIN = "the greeting is looked at, and nobody logs in"
 LOGIN = ('login = "a"', 'passwd = "b"')
+URL = '"http://www.example.com/a b"'
+PROXIED = "http.monitor -t 30 -p 80 --status 200-299"
 IMAP = r"^\* (OK|PREAUTH)"
 
 
@@ -125,6 +127,11 @@ IMAP = r"^\* (OK|PREAUTH)"
         ((*TWO, "service = dns", 'request = "a.example"'), "tcp.monitor", None, CONNECTED),
         ((*TWO, "service = dns", "protocol = udp"), "fping.monitor", None, PINGED),
         ((*TWO, "service = http", *LOGIN), "http.monitor", None, ""),
+        ((*TWO, "service = http_proxy"), "tcp.monitor -t 30 -p 80", None, CONNECTED),
+        (
+            *((*TWO, "service = http_proxy", f"request = {URL}", 'receive = "x"'), PROXIED),
+            *("x", "redirects are not followed"),
+        ),
     ],
 )
 def test_what_is_not_spoken_is_told(
@@ -138,6 +145,8 @@ def test_what_is_not_spoken_is_told(
     found = load(str(tmp_path / "www.cf"), lookup)
     about = f"{tmp_path}/www.cf:1: service = {found.services[0].configured.check.service}: "
     assert shortfalls(found) == ([about + lacks] if lacks else [])
+    if monitor == PROXIED:
+        assert watch.variables["LVSALERT_URL"] == "http://www.example.com/a%20b"
     if monitor.startswith("fping.monitor"):
         assert list(watch.hosts) == ["192.0.2.1", "192.0.2.2"]
 

@@ -42,7 +42,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     type=Parsed("path", http.parse_path),
     default="/",
     show_default=True,
-    help="Path to ask for.",
+    help="Path to ask for; a whole URL, http://..., asks a proxy for it.",
 )
 @click.option(
     "-a",
@@ -116,6 +116,8 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
         port = 443 if given["tls"] else 80
     targets = monitor.targets_of(hosts, port)
     check, access = _check(given), _access(given, ctx.obj.environ)
+    if access is not None and http.is_for_proxy(check.path):
+        raise UsageError("--url: a whole URL is for a proxy, without --tls, --follow and --user")
     limits = limits_of(given)
     if access is None:
         run = monitor.by_sweep(targets, functools.partial(http.probe, check), limits)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 import warnings
 from typing import NamedTuple
 
-from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.model import split_endpoint
 from lvsalert.probes.http_answer import Malformed, Reader
@@ -17,6 +17,7 @@ from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 DEFAULT_STATUS = frozenset((200, 301, 302, 401))
 DEFAULT_AGENT = "mon.d/http.monitor"
 DEFAULT_MAX_BYTES = 1 << 20
+_SCHEME = "http://"
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 
@@ -64,8 +65,14 @@ def parse_match(text: str) -> re.Pattern[bytes]:
 
 
 def parse_path(text: str) -> str:
-    """Return a path as the request line takes it; UsageError where it cannot stand there."""
-    if not text.startswith("/"):
+    """Return a path as the request line takes it; UsageError where it cannot stand there.
+
+    A whole URL (``http://name/path``) is taken too, which asks a proxy for it (RFC 9112, 3.2.2).
+    """
+    if is_for_proxy(text):
+        if not _authority(text):
+            raise UsageError(f"{text!r} is not a URL: it names no host")
+    elif not text.startswith("/"):
         raise UsageError(f"{text!r} is not a path: it begins with /")
     if not text.isprintable() or " " in text:
         raise UsageError(f"{text!r} is not a path: it holds a blank or a control character")
@@ -76,6 +83,16 @@ def parse_path(text: str) -> str:
 
         return quote(text, safe="".join(map(chr, range(33, 127))))
     return text
+
+
+def is_for_proxy(path: str) -> bool:
+    """Return whether a path is a whole URL."""
+    return path.startswith(_SCHEME)
+
+
+def _authority(url: str) -> str:
+    """Return host and port of a whole URL, as they stand in a Host field."""
+    return re.split("[/?]", url[len(_SCHEME) :], maxsplit=1)[0].rpartition("@")[2]
 
 
 def parse_header_value(text: str) -> str:
@@ -99,9 +116,14 @@ def parse_host_header(text: str) -> str:
 
 
 def host_header(check: Check, target: Target, default_port: int) -> str:
-    """Return the Host field: ``--host-header``, or the host with its port where that is unusual."""
+    """Return the Host field: ``--host-header``, or the host with its port where that is unusual.
+
+    Of a whole URL it is the URL's own.
+    """
     if check.host_header is not None:
         return check.host_header
+    if is_for_proxy(check.path):
+        return _authority(check.path)
     # The zone of fe80::1%eth0 means something on this side alone (RFC 6874).
     name = f"[{target.name.partition('%')[0]}]" if ":" in target.name else target.name
     return name if target.port == default_port else f"{name}:{target.port}"
@@ -121,7 +143,7 @@ def judge(check: Check, status: int, head: bytes, body: bytes, seconds: float) -
     return ""
 
 
-def probe(check: Check, sock: sockets.socket, target: Target) -> Conversation:
+def probe(check: Check, sock: socket.socket, target: Target) -> Conversation:
     """Ask one host over plain HTTP/1.1 and return the verdict."""
     started = time.monotonic()
     reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes)
