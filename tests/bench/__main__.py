@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.bench.comparisons import all_of
 from tests.bench.measuring import Figures, Measure, Measured, as_json
+from tests.bench.shares import STAGES
+from tests.bench.shares import measure as measure_shares
 from tests.bench.world import build
 
 
@@ -35,10 +37,16 @@ def main() -> None:
             if given.only in comparison.work:
                 found.append(measure.compare(comparison))
                 print(_row(found[-1]), flush=True)
+        shares = []
+        if not given.only:
+            print(f"\n| CPU of a run | {' | '.join(STAGES)} | s |\n|{'---|' * (len(STAGES) + 2)}")
+            for each in measure_shares(world):
+                shares.append(each)
+                print(each.row(), flush=True)
     for each in left_out:
         print(f"LEFT OUT: {each}", file=sys.stderr)
     if given.json is not None:
-        given.json.write_text(as_json(found) + "\n")
+        given.json.write_text(as_json(found, [each._asdict() for each in shares]) + "\n")
 
 
 def _row(measured: Measured) -> str:

@@ -114,19 +114,17 @@ def median(runs: Sequence[Figures]) -> Figures:
     return Figures(*(statistics.median(each) for each in zip(*runs)))
 
 
-def as_json(measured: Sequence[Measured]) -> str:
+def as_json(measured: Sequence[Measured], shares: Sequence[Mapping[str, object]]) -> str:
     """Return what was measured as JSON."""
-    return json.dumps(
-        [
-            {
-                "work": each.comparison.work,
-                "ours": {"name": each.comparison.names[0], **each.ours._asdict()},
-                "other": {"name": each.comparison.names[1], **each.other._asdict()},
-                "ratios": {name: each.ratio(name) for name in Figures._fields},
-                "targets": dict(each.comparison.targets),
-                "repeats": each.comparison.repeats,
-            }
-            for each in measured
-        ],
-        indent=1,
-    )
+    comparisons = [
+        {
+            "work": each.comparison.work,
+            "ours": {"name": each.comparison.names[0], **each.ours._asdict()},
+            "other": {"name": each.comparison.names[1], **each.other._asdict()},
+            "ratios": {name: each.ratio(name) for name in Figures._fields},
+            "targets": dict(each.comparison.targets),
+            "repeats": each.comparison.repeats,
+        }
+        for each in measured
+    ]
+    return json.dumps({"comparisons": comparisons, "shares": shares}, indent=1)
