@@ -226,7 +226,7 @@ def web(site: Site) -> Iterator[dict[int, Nginx]]:
 @needs_mon
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 def test_one_file_runs_everything(site: Site, web: dict[int, Nginx]) -> None:
-    """Checked start, mon with the generated mon.cf, a death, a recovery, and a reload."""
+    """Checked start, mon with the generated mon.cf, death, recovery, stop and reload."""
     web[2].kill()
     site.director("start")
     assert set(site.table.servers(site.virtual)) == {site.place(1), site.place(3)}
@@ -239,6 +239,14 @@ def test_one_file_runs_everything(site: Site, web: dict[int, Nginx]) -> None:
         web[3].start()
         site.serve(mon, 1, 2, 3)
         site.table.run("-C")
+        site.serve(mon, 1, 2, 3)
+        site.director("stop")
+        mon.syslog.wait_for("stopped by director .*: noted, and not set up")
+        assert site.table.run("-Sn") == ""
+        web[3].kill()
+        site.director("start")
+        assert set(site.table.servers(site.virtual)) == {site.place(1), site.place(2)}
+        web[3].start()
         site.serve(mon, 1, 2, 3)
         site.write(2, 3, 4)
         site.director("reload")
