@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 import warnings
 from typing import NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.model import split_endpoint
 from lvsalert.probes.http_answer import Malformed, Reader
@@ -143,7 +143,7 @@ def judge(check: Check, status: int, head: bytes, body: bytes, seconds: float) -
     return ""
 
 
-def probe(check: Check, sock: socket.socket, target: Target) -> Conversation:
+def probe(check: Check, sock: sockets.socket, target: Target) -> Conversation:
     """Ask one host over plain HTTP/1.1 and return the verdict."""
     started = time.monotonic()
     reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes)
