@@ -63,8 +63,10 @@ do_stop() {
     lvs_director stop "$argument"
 }
 
+# heartbeat asks before each start: an empty table is an answer that takes no interpreter.
 do_status() {
-    if [ "$(lvs_director status "$argument" 2>/dev/null)" = running ]; then
+    if [ -n "$("${LVSALERT_IPVSADM:-ipvsadm}" -Sn 2>/dev/null)" ] &&
+        [ "$(lvs_director status "$argument" 2>/dev/null)" = running ]; then
         echo running
     else
         echo stopped
