@@ -103,17 +103,17 @@ def stop(place: Place, paths: Sequence[str], services: Sequence[FileService], wh
     """Take the file's services out of the table, and nothing else.
 
     ``services`` are those that the file names now; those that a file at one of ``paths`` named at
-    the last start go too. One whose ``cleanstop`` is no stays as it is. Each other is marked as
-    stopped, so that a mon that still runs does not set it up again; a stop that is killed before it
-    is done leaves a table that mon still looks after.
+    the last start go too, but for those whose ``cleanstop`` is no. Each is marked as stopped, so
+    that a mon that still runs does not set it up again; one that still stands, be it that the stop
+    was killed before it was done, is one that mon looks after.
     """
 
     now = time.time()
 
     def decide_(actual: Table, ledger: Ledger) -> Proposal:
         gone = {str(each.virtual) for each in services} | set(kept(ledger, paths))
-        gone -= {str(each.virtual) for each in services if not each.configured.clean_stop}
-        desired = {key: each for key, each in actual.items() if str(key) not in gone}
+        stay = {str(each.virtual) for each in services if not each.configured.clean_stop}
+        desired = {key: each for key, each in actual.items() if str(key) not in gone - stay}
         for virtual in gone:
             ledger.stop(virtual, Stop(now, who))
         return Proposal(desired, Author(who, "stop"))
@@ -122,9 +122,9 @@ def stop(place: Place, paths: Sequence[str], services: Sequence[FileService], wh
     return Outcome(done.changes, done.troubles, ())
 
 
-def is_running(table: Table, virtuals: Collection[str]) -> bool:
-    """Return whether every one of these virtual services stands in the table, if there are any."""
-    return bool(virtuals) and set(virtuals) <= {str(virtual) for virtual in table}
+def is_running(table: Table, virtuals: Collection[str], stops: Collection[str]) -> bool:
+    """Return whether each of these services, if any, stands in the table and was not stopped."""
+    return bool(virtuals) and set(virtuals) <= {str(virtual) for virtual in table} - set(stops)
 
 
 def masquerades(file: DirectorFile) -> bool:

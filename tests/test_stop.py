@@ -155,7 +155,7 @@ def test_a_service_that_the_file_had_is_stopped_too(machine: Machine) -> None:
     ids=["global", "below"],
 )
 def test_cleanstop_no_leaves_a_service(machine: Machine, text: str) -> None:
-    """It stays in the table and mon looks after it; a service without it goes."""
+    """It stays in the table and mon looks after it, but only a start makes it running again."""
     web = machine.file.read_text()
     machine.write(web.replace("10.0.0.3:80", "10.0.0.3:81") + "    cleanstop = yes\n")
     clean = machine.file.read_text()
@@ -164,6 +164,10 @@ def test_cleanstop_no_leaves_a_service(machine: Machine, text: str) -> None:
     machine.with_file("stop")
     machine.told_by_mon("failure", HOSTS, "192.0.2.2")
     assert machine.kernel.rules == RULES[:2]
+    machine.write(text.format(web))
+    assert machine.with_file("status").stdout == "stopped\n"
+    machine.with_file("start")
+    assert machine.with_file("status").stdout == "running\n"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

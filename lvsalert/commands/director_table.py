@@ -109,7 +109,7 @@ def reload_command(file: str, **given: Any) -> Outcome:
 def stop_command(file: str, **given: Any) -> Outcome:
     """Take the virtual services of FILE out of the table, and nothing else.
 
-    One with cleanstop = no stays as it is, and mon looks after it. Where FILE is missing or has a
+    One with cleanstop = no stays in it, and mon looks after it. Where FILE is missing or has a
     fault, all those that it had at the last start are taken out. A kernel without IPVS has no
     table, so there is nothing to stop. With --sync-interface the director goes on listening for the
     other's connections.
@@ -158,7 +158,8 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     except NoKernelError as error:
         lines.append(str(error))
     errors = "".join(f"{_NAME}: {printable(line)}\n" for line in lines)
-    if director.is_running(table, virtuals):
+    stops, _ = consult(given["state_dir"], lambda ledger: ledger.stops())
+    if director.is_running(table, virtuals, stops):
         return Outcome(0, "running\n", errors)
     return Outcome(3, "stopped\n", errors)
 
