@@ -11,6 +11,7 @@ from lvsalert.watches import Watch, watches_of
 from lvsalert.www_cf import OPTION, DirectorFile, FileService
 
 _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
+_ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
 # An end that mon takes for blanks to drop, or for a line that goes on.
 _IS_CUT = re.compile(r"[\s\\]\Z")
 _HEAD = """\
@@ -59,15 +60,32 @@ def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[s
         yield f"        {name}={_value(name, value)}"
     yield "        redistribute lvs.alert"
     email = service.configured.email
-    if email.addresses:
+    # ldirectord is running all the while that mon checks.
+    if email.addresses and "running" in email.states:
+        sender = f"-f {email.sender} " if _is_plain(email.sender) else ""
         yield "        period wd {Sun-Sat}"
         if email.every:
             yield f"            alertevery {email.every}s"
         else:
             yield "            numalerts 1"
         for address in email.addresses:
-            yield f"            alert mail.alert {address}"
-            yield f"            upalert mail.alert {address}"
+            yield f"            alert mail.alert {sender}{address}"
+            yield f"            upalert mail.alert {sender}{address}"
+
+
+def _is_plain(sender: str | None) -> bool:
+    """Return whether there is a sender that can be handed to mail.alert, which runs a shell."""
+    return sender is not None and _ADDRESS.fullmatch(sender) is not None
+
+
+def shortfalls(file: DirectorFile) -> list[str]:
+    """Return what of the file the mon.cf leaves out."""
+    senders = {service.configured.email.sender for service in file.services} - {None}
+    return [
+        f"{file.path}: emailalertfrom: {sender!r} is no bare address, so it is left out"
+        for sender in senders
+        if not _is_plain(sender)
+    ]
 
 
 def _value(name: str, value: str) -> str:

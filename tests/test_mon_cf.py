@@ -68,7 +68,8 @@ def test_mon_loads_every_check_without_a_complaint(
     folder: Path, installation: Installation
 ) -> None:
     """One service for each kind of check, marks and IPv6 among them."""
-    text = "".join(
+    text = "emailalertfrom = lvs@example.org\n"
+    text += "".join(
         f"virtual = 10.0.0.3:{port}\n    real = 192.0.2.1:80 masq\n    real = 192.0.2.2:80 masq\n"
         f"    {check}\n"
         for port, check in enumerate(CHECKS.values(), 1000)
@@ -153,6 +154,32 @@ def test_what_cannot_stand_in_a_mon_cf_is_refused(
     done = installation.run("lvs-director", "mon-config", str(folder / "www.cf"))
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == f"lvs-director: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "told"),
+    [
+        ("emailalertfrom = lvs@example.org\n", "mail.alert -f lvs@example.org root@localhost", ""),
+        (
+            "emailalertfrom = LVS <lvs@example.org>; reboot\n",
+            "mail.alert root@localhost",
+            "emailalertfrom: 'LVS <lvs@example.org>; reboot' is no bare address, so it is left out",
+        ),
+        ("emailalertstatus = starting, running\n", "mail.alert root@localhost", ""),
+        ("emailalertstatus = starting\n", "", ""),
+    ],
+)
+def test_mail_is_sent_as_the_file_wants(
+    folder: Path, installation: Installation, text: str, lines: str, told: str
+) -> None:
+    """From the address that it names, and only where ldirectord would send while it runs."""
+    file = folder / "www.cf"
+    web = "virtual = 10.0.0.3:80\n    real = 192.0.2.1:80 gate\n    checktype = connect\n"
+    file.write_text(f"emailalert = root@localhost\n{text}{web}")
+    done = installation.run("lvs-director", "mon-config", str(file))
+    found = [line.split(None, 1) for line in done.stdout.splitlines() if "mail.alert" in line]
+    assert found == ([["alert", lines], ["upalert", lines]] if lines else [])
+    assert done.stderr == (f"lvs-director: {file}: {told}\n" if told else "")
 
 
 ADDRESSES = tuple(f"127.0.8.{number}" for number in range(1, 5))

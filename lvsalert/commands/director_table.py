@@ -138,7 +138,8 @@ def stop_command(file: str, **given: Any) -> Outcome:
 def mon_config_command(file: str) -> Outcome:
     """Print the mon.cf for FILE: a watch for each virtual service, with redistribute."""
     found = load(file, lookup)
-    warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in _warnings(found))
+    told = [*_warnings(found), *mon_cf.shortfalls(found)]
+    warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in told)
     return Outcome(0, mon_cf.text_of(found), warnings)
 
 
