@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from tests.lab.network import Host
 TIMEOUT = 5.0
 # Between two questions, in seconds; the guest's processors are slow and others need them too.
 PAUSE = 0.2
+STEADY_PAUSE = 0.1
 # IPVS goes on with a connection that it remembers, though its real server is gone: a port that is
 # used again within a minute or two would make a failure of what is none of the table's.
 PORTS = range(1024, 65536)
@@ -28,13 +30,15 @@ PORTS = range(1024, 65536)
 class Answer:
     """What came of one question.
 
-    `begun` is when it was asked, as time.monotonic() has it; `server` is the real server's name as
-    it said it, None where there was no answer, and `error` says why not.
+    `begun` is when it was asked and `ended` when that was over, as time.monotonic() has it;
+    `server` is the real server's name as it said it, None where there was no answer, and `error`
+    says why not.
     """
 
     begun: float
     server: str | None
     error: str | None = None
+    ended: float = field(default_factory=time.monotonic)
 
     def __str__(self) -> str:
         return f"{self.begun:10.2f} {self.server or self.error}"
@@ -58,6 +62,16 @@ class Answers:
     def servers_since(self, moment: float) -> set[str]:
         """Return the names of the real servers that answered them."""
         return {answer.server for answer in self.since(moment) if answer.server is not None}
+
+    def refused_since(self, moment: float) -> list[Answer]:
+        """Return those of them that were refused."""
+        return [each for each in self.failures_since(moment) if "Refused" in (each.error or "")]
+
+    def longest_gap(self, moment: float) -> float:
+        """Return the longest time without an answer of a real server, from `moment` on."""
+        ends = sorted(each.ended for each in list(self.all) if each.server is not None)
+        late = [each for each in ends if each > moment]
+        return max((after - before for before, after in zip(late, late[1:])), default=0.0)
 
     def wait_for(self, count: int, deadline: float = 120) -> float:
         """Wait for `count` answers to questions asked from now on; return when that began."""
@@ -140,6 +154,28 @@ class Client(Host):
         finally:
             enough.set()
             thread.join()
+
+    @contextmanager
+    def asking_steadily(self, service: str) -> Iterator[Answers]:
+        """Ask ten times a second, whatever became of the questions before."""
+        answers = Answers(service)
+        self.asked.append(answers)
+        enough = threading.Event()
+
+        def ask() -> None:
+            answers.all.append(self.ask(service))
+
+        def go_on(threads: ThreadPoolExecutor) -> None:
+            while not enough.wait(STEADY_PAUSE):
+                threads.submit(ask)
+
+        # None waits for another: more are never open at once.
+        with ThreadPoolExecutor(1 + round(TIMEOUT / STEADY_PAUSE) * 2) as threads:
+            threads.submit(go_on, threads)
+            try:
+                yield answers
+            finally:
+                enough.set()
 
     @contextmanager
     def connected(self, service: str) -> Iterator[OpenConnection]:

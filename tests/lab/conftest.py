@@ -56,3 +56,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """In the guest, tell the host how each phase went."""
     if in_guest():
         write_report(report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """On the host, show what scenarios told of beside their outcome."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties if report.when == "call" else ():
+                terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")

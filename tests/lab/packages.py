@@ -20,6 +20,9 @@ PACKAGES = (
     "nginx-light",
     "vsftpd",
     "fping",
+    "heartbeat",
+    "net-tools",
+    "tcpdump",
 )
 INSTALL = Path(__file__).resolve().parents[2] / "examples" / "install-packages"
 

@@ -131,9 +131,9 @@ class Scenario(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the guest's verdict and make it ours."""
-        bad = [
-            report for report in self.guests.outcome(self.nodeid) if report["outcome"] != "passed"
-        ]
+        reports = self.guests.outcome(self.nodeid)
+        self.user_properties += [(name, value) for name, value in reports[-1]["told"]]
+        bad = [report for report in reports if report["outcome"] != "passed"]
         for report in bad:
             if report["outcome"] == "skipped":
                 pytest.skip(f"in the guest: {report['text']}")
@@ -185,6 +185,7 @@ def write_report(report: pytest.TestReport) -> None:
         "when": report.when,
         "outcome": report.outcome,
         "text": text,
+        "told": report.user_properties,
         "seconds": report.duration,
     }
     with Path("/run/lab", REPORTS).open("a") as file:

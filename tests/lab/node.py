@@ -1,0 +1,175 @@
+"""A director that heartbeat runs on: a machine of its own as far as heartbeat can tell."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.harness.processes import Program
+from tests.harness.waiting import wait_until
+from tests.lab import network
+from tests.lab.configuration import LVS_DIRECTOR
+from tests.lab.director import Director
+from tests.lab.pieces import File, Pieces
+
+NODE = Path(__file__).with_name("guest") / "node.sh"
+MON_CF = "etc/mon/mon.cf"
+
+
+class Node(Director):
+    """One of the two directors, and what goes on in it."""
+
+    def __init__(self, name: str, address: str, inner: str, address6: str, folder: Path) -> None:
+        self._place = (name, address, inner, address6)
+        self._folder = folder / name
+        self._folder.mkdir()
+        self._boots = 0
+        self.machine: Program | None = None
+
+    def boot(self, etc: Path, pieces: Pieces) -> None:
+        """Switch it on, with nothing on its disk but what the guest has, `etc` and the pieces."""
+        self._boots += 1
+        super().__init__(*self._place)
+        # heartbeat sends to the interface's broadcast address, which ip(8) sets when it is told to.
+        for own in (f"{each}/24" for each in self._place[1:3]):
+            self.ip([f"address delete {own} dev eth0", f"address add {own} brd + dev eth0"])
+        folder = self._folder / str(self._boots)
+        folder.mkdir()
+        # On a tmpfs: what an overlay writes to may not be an overlay itself.
+        disk = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir="/run"))
+        disk.chmod(0o755)
+        if pieces.is_ours:
+            shutil.copytree(etc, disk / "upper" / "etc")
+        for name, file in pieces.files.items():
+            path = disk / "upper" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text)
+            path.chmod(file.mode)
+        apart = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"]
+        argv = [*apart, "sh", str(NODE), str(disk), f"{self.name}.domain.com"]
+        self.machine = Program(argv, folder / "output")
+        with self.inside():
+            self.machine.start()
+        wait_until(self._is_up, 60, self.story)
+
+    def start_heartbeat(self, pieces: Pieces) -> None:
+        """Start it; with ours as its unit does with the drop-in: a standby first."""
+        if pieces.is_ours:
+            self.do("/etc/ha.d/resource.d/lvs", "stop")
+        self.do("/etc/init.d/heartbeat", "start")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+        return self.machine is not None and self.machine.runs
+
+    def _first_process(self) -> list[str]:
+        """Return its process id out here, nothing where there is none yet."""
+        assert self.machine is not None
+        children = Path(f"/proc/{self.machine.pid}/task/{self.machine.pid}/children")
+        return children.read_text().split()
+
+    def _is_up(self) -> bool:
+        assert self.is_on, self.story()
+        return bool(self._first_process()) and not self.run("test", "-e", "/run/booted").returncode
+
+    def run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program in it to its end."""
+        first = self._first_process()
+        enter = ["nsenter", "-t", first[0], "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
+        return subprocess.run(
+            [*enter, *argv], input=stdin, capture_output=True, text=True, check=False
+        )
+
+    def cut_power(self) -> None:
+        """Pull the cable, kill every process, and let the kernel forget the table."""
+        self.unplug()
+        assert self.machine is not None
+        self.machine.kill()
+        network.ip([f"link delete {self.name}", f"netns delete {self.name}"])
+
+    @property
+    def hardware(self) -> str:
+        """The hardware address of its interface."""
+        return self.run("cat", "/sys/class/net/eth0/address").stdout.strip()
+
+    @property
+    def has_address(self) -> bool:
+        """Whether it has the virtual address."""
+        return "10.0.0.3" in self.run("ip", "-4", "-o", "address", "show", "dev", "eth0").stdout
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has the virtual address and heartbeat is done with starting what follows."""
+        if not self.has_address:
+            return False
+        return self.run("cl_status", "rscstatus").stdout.strip() in ("local", "all", "foreign")
+
+    def story(self) -> str:
+        """Return what it is and what it said."""
+        if not self.is_on:
+            return f"off\n{self.machine.output if self.machine is not None else ''}"
+        commands = (
+            ["ipvsadm", "-Ln"],
+            ["ipvsadm", "-Lcn"],
+            ["ipvsadm", "-L", "--daemon"],
+            ["cl_status", "rscstatus"],
+            ["ps", "-ef"],
+            ["cat", "/var/log/syslog"],
+            ["cat", "/var/log/ha-debug"],
+        )
+        return "\n".join(self.run(*argv).stdout for argv in commands)
+
+
+class Pair:
+    """Two directors under heartbeat in the place of the lab's own two."""
+
+    def __init__(self, folder: Path, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._tree = folder / "tree"
+        self.lvs1 = Node("lvs1", "10.0.0.11", "192.168.0.241", "2001:db8::a1", folder)
+        self.lvs2 = Node("lvs2", "10.0.0.12", "192.168.0.242", "2001:db8::a2", folder)
+
+    def start(self) -> None:
+        """Switch both on, with heartbeat.
+
+        The second one when the first one is active: two that start together wait ten seconds.
+        """
+        if self._pieces.is_ours:
+            self._install()
+        self._boot(self.lvs1)
+        if self._pieces.is_ours:
+            mon_cf = self.lvs1.do(LVS_DIRECTOR, "mon-config", "www")
+            self.lvs1.do("tee", f"/{MON_CF}", stdin=mon_cf)
+            self._pieces.files[MON_CF] = File(mon_cf)
+        self.lvs1.start_heartbeat(self._pieces)
+        self._boot(self.lvs2)
+        wait_until(lambda: self.lvs1.has_address, 90, self.lvs1.story, pause=0.3)
+        self.lvs2.start_heartbeat(self._pieces)
+
+    def _install(self) -> None:
+        """Have the resource scripts written once, for both."""
+        argv = [LVS_DIRECTOR, "install", "--heartbeat", "--root", str(self._tree)]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+
+    def _boot(self, node: Node) -> None:
+        node.boot(self._tree / "etc", self._pieces)
+
+    def come_back(self, node: Node) -> None:
+        """Switch a director on again."""
+        self._boot(node)
+        node.start_heartbeat(self._pieces)
+
+    def close(self) -> None:
+        """Switch both off."""
+        for node in (self.lvs1, self.lvs2):
+            if node.is_on:
+                with contextlib.suppress(AssertionError):
+                    node.cut_power()
+
+    def story(self) -> list[tuple[str, str]]:
+        """Return what both are and what they said."""
+        return [(node.name, node.story()) for node in (self.lvs1, self.lvs2)]

@@ -1,0 +1,104 @@
+"""What makes directors of two machines with heartbeat: our example files, or the document's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.lab.addresses import GATEWAY, VIP
+from tests.lab.configuration import EXAMPLES
+from tests.lab.document import Document
+
+# The slow download: by direct routing, and masqueraded.
+SLOW_PORT = 8081
+MASQUERADED_PORT = 8082
+TRICKLE_PORTS = (SLOW_PORT, MASQUERADED_PORT)
+# In seconds. At the first start nobody else is there to be waited for.
+INITDEAD = 10
+
+
+class File(NamedTuple):
+    """A file's text and mode."""
+
+    text: str
+    mode: int = 0o644
+
+
+class Pieces(NamedTuple):
+    """The files on a director's disk, by their paths below /, and whether they are ours."""
+
+    files: dict[str, File]
+    is_ours: bool
+
+
+def ours(servers: Sequence[str]) -> Pieces:
+    """Return the example files, with connection synchronisation."""
+    examples = {name: (EXAMPLES / "ha.d" / name).read_text() for name in ("ha.cf", "haresources")}
+    authkeys = (EXAMPLES / "ha.d" / "authkeys").read_text()
+    # The gateway of what is masqueraded moves with the virtual address.
+    haresources = examples["haresources"].replace(f" {VIP} mon\n", f" {VIP} {GATEWAY} mon\n")
+    assert haresources.count(GATEWAY) == 1
+    default = (EXAMPLES / "ha.d" / "lvs-director").read_text()
+    files = {
+        "etc/ha.d/ha.cf": File(_quick(examples["ha.cf"])),
+        "etc/ha.d/haresources": File(haresources),
+        "etc/ha.d/authkeys": File(authkeys, 0o600),
+        "etc/ha.d/www.cf": File(_www_cf(servers)),
+        "etc/default/lvs-director": File(default.replace("#LVSALERT_SYNC_I", "LVSALERT_SYNC_I")),
+    }
+    return Pieces(files, is_ours=True)
+
+
+def _www_cf(servers: Sequence[str]) -> str:
+    """Return the example's www.cf for the lab's servers, with the slow downloads.
+
+    The scheduler is rr: wlc would hide a dead server from the clients.
+    """
+    text = (EXAMPLES / "ha.d" / "www.cf").read_text()
+    for old, new in {
+        "wlc": "rr",
+        "/.testpage": "/",
+        "test page": "real",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    for port, method in zip(TRICKLE_PORTS, ("gate", "masq")):
+        text += f"\nvirtual = {VIP}:{port}\n    checktype = connect\n    scheduler = rr\n"
+        text += "".join(f"    real = {each}:{port} {method}\n" for each in servers)
+    return text
+
+
+def documents(document: Document, servers: Sequence[str]) -> Pieces:
+    """Return the document's files, changed where the programs of today would not take them.
+
+    ha.conf is called ha.cf, `udp` is `bcast`, and mon runs as root, as it did then: as Debian's
+    user mon the kernel would refuse its lvs.alert. The scheduler is rr, mon's first check comes as
+    soon as with ours, and the slow download has its lines in the lvs script.
+    """
+    ha_cf = re.sub(r"^udp\s+eth0$", "bcast eth0", document.ha_cf, flags=re.MULTILINE)
+    lines = re.findall(rf"^.*{VIP}:80.*\n", document.lvs, re.MULTILINE)
+    lines[0] = lines[0].replace(f"{VIP}:80", f"{VIP}:80 -s rr")
+    slow = [line.replace(f"{VIP}:80", f"{VIP}:{SLOW_PORT}") for line in lines]
+    lvs = document.lvs.replace(f"{VIP}:80\n", f"{VIP}:80 -s rr\n")
+    lvs = lvs.replace(lines[-1], lines[-1] + "".join(slow))
+    mon_cf = document.mon_cf.replace("randstart = 30s", "randstart = 1s")
+    names = "".join(f"{each} www{place}.domain.com\n" for place, each in enumerate(servers, 1))
+    authkeys = (EXAMPLES / "ha.d" / "authkeys").read_text()
+    files = {
+        "etc/ha.d/ha.cf": File(_quick(f"{ha_cf}auto_failback on\n")),
+        "etc/ha.d/haresources": File(document.haresources),
+        "etc/ha.d/authkeys": File(authkeys, 0o600),
+        "etc/ha.d/resource.d/lvs": File(lvs, 0o755),
+        "etc/mon/mon.cf": File(mon_cf),
+        "etc/default/mon": File("ENABLED=yes\nDAEMON_OPTS=-f\nDAEMONUSER=root\n"),
+        "etc/hosts": File(f"127.0.0.1 localhost\n{names}"),
+        "usr/lib/mon/alert.d/lvs.alert": File(document.alert, 0o755),
+    }
+    return Pieces(files, is_ours=False)
+
+
+def _quick(ha_cf: str) -> str:
+    """Return ha.cf with a short wait for the other director at boot; its other times stay."""
+    initdead = re.compile(r"^initdead\s.*\n", re.MULTILINE)
+    return f"{initdead.sub('', ha_cf)}initdead {INITDEAD}\n"
