@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
@@ -155,7 +155,8 @@ class _Alert:
         )
         if hosts and fallback is not None and hosts[-1].spelled == fallback:
             self._fallback = hosts.pop()
-        self._hosts = [(host, host.spelled in wanted.hosts_out) for host in hosts]
+        hosts_out = frozenset(wanted.hosts_out)
+        self._hosts = [(host, host.spelled in hosts_out) for host in hosts]
 
     def decide(self, actual: Table, ledger: Ledger) -> Proposal:
         """Note what the alert says in the ledger and return the table that should be."""
@@ -227,7 +228,7 @@ class _Alert:
 
     def _verdicts(self, service: Service) -> list[Verdict]:
         """Return what the alert says of each host whose address is known."""
-        standing = [address for address, _ in service.real_servers]
+        standing = frozenset(address for address, _ in service.real_servers)
         why = reasons(self._call.detail)
         said = "taken out by hand" if self._call.by_hand else self._call.event.value
         verdicts = []
@@ -241,13 +242,13 @@ class _Alert:
             verdicts += [Verdict(real, failed, reason) for real in entries]
         return verdicts
 
-    def _entries(self, host: Host, standing: Sequence[str]) -> list[RealServer]:
+    def _entries(self, host: Host, standing: Container[str]) -> list[RealServer]:
         """Return the entries that a host stands for: one, or all that the file has there."""
         if self._filed is not None:
             return self._filed.entries(self._call.group, host)
         return [self._entry(host, standing, self._asked.weight)]
 
-    def _entry(self, host: Host, standing: Sequence[str], weight: int) -> RealServer:
+    def _entry(self, host: Host, standing: Container[str], weight: int) -> RealServer:
         asked = self._asked
         port = port_of(self._virtual, asked.forwarding, host.port, asked.real_port)
         like = RealServer("", port, asked.forwarding, weight)

@@ -55,15 +55,15 @@ class Journal:
 
     def intend(self, entries: Sequence[Entry]) -> list[int]:
         """Write changes that are about to be made; return their numbers for ``confirm``."""
-        return [
-            self._db.execute(
-                "INSERT INTO journal (time, who, why, virtual, real, before, after, words, done)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (*entry[1:8], json.dumps(entry.words)),
-            ).lastrowid
-            or 0
-            for entry in entries
-        ]
+        ((last,),) = self._db.execute("SELECT ifnull(max(id), 0) FROM journal")
+        numbers = list(range(last + 1, last + 1 + len(entries)))
+        encode = json.JSONEncoder().encode
+        self._db.executemany(
+            "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words, done)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            [(n, *each[1:8], encode(each.words)) for n, each in zip(numbers, entries)],
+        )
+        return numbers
 
     def confirm(self, numbers: Iterable[int]) -> None:
         """Mark changes as made."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from lvsalert import sockets
@@ -83,7 +83,7 @@ def resolve(
     return hosts
 
 
-def address_of(host: Host, standing: Sequence[str]) -> str:
+def address_of(host: Host, standing: Container[str]) -> str:
     """Return the address of ``host`` that stands in the table, or else the lowest.
 
     A name with several addresses would otherwise mean another one with each look-up. ResolveError

@@ -78,7 +78,8 @@ def _parted(call: AlertCall) -> Wish:
     """Return the hosts of the group, parted by whether the summary names them."""
     # A trap speaks for its service: one that names no host means all of them.
     out = tuple(host for host in call.hosts if host in call.failed) or call.hosts
-    return Wish(tuple(host for host in call.hosts if host not in out), out)
+    gone = frozenset(out)
+    return Wish(tuple(host for host in call.hosts if host not in gone), out)
 
 
 def _in_question(call: AlertCall, asked: Asked) -> Sequence[str]:
