@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,11 @@ class Resource:
         """Call it with the file and a verb."""
         return _run([str(self._script), str(self.www), verb], dict(self.table.environment), **more)
 
+    def start_by(self, interpreter: Path) -> None:
+        """Have another interpreter run lvs-director."""
+        text = re.sub(r"\S+(?= -IS -c )", str(interpreter), self._script.read_text())
+        self._script.write_text(text)
+
     def says(self, verb: str) -> tuple[int, str]:
         """Return its status and what it prints."""
         done = self(verb)
@@ -147,6 +153,19 @@ def test_start_status_stop(lvs: Resource) -> None:
     assert lvs("stop").returncode == 0
     assert lvs.says("status") == (3, "stopped\n")
     assert lvs("stop").returncode == 0
+
+
+def test_status_of_an_empty_table_starts_no_python(lvs: Resource) -> None:
+    """heartbeat asks a standby before each start, and is answered at once."""
+    started, python = lvs.www.parent / "started", lvs.www.parent / "python"
+    python.write_text(f"#!/bin/sh\n: >{started}\n")
+    python.chmod(0o755)
+    lvs.start_by(python)
+    assert lvs.says("status") == (3, "stopped\n")
+    assert not started.exists()
+    lvs.table.run("-A", "-t", "192.0.2.4:80")
+    assert lvs.says("status") == (3, "stopped\n")
+    assert started.exists()
 
 
 def test_a_stop_succeeds_without_the_file(lvs: Resource) -> None:
