@@ -1,4 +1,4 @@
-"""A director: a host with an IPVS table, and a mon that keeps it right."""
+"""A director: a host with an IPVS table, and what keeps it right."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tests.harness.mon import Mon
 from tests.harness.waiting import wait_until
 from tests.lab.addresses import GATEWAY, VIP, VIP6
+from tests.lab.ldirectord import Ldirectord
 from tests.lab.network import Host
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Director(Host):
     def __init__(self, name: str, address: str, inner: str, address6: str) -> None:
         super().__init__(name, [f"{address}/24", f"{inner}/24", f"{address6}/64"])
         self.set_sysctls(FORWARDING)
-        self._mons: list[HostMon] = []
+        self._watchers: list[HostMon | Ldirectord] = []
 
     def take_addresses(self) -> None:
         """Become the active one."""
@@ -97,21 +98,28 @@ class Director(Host):
         self, folder: Path, configuration: str, environment: Mapping[str, str] | None = None
     ) -> HostMon:
         """Return a mon of this director with its files below `folder`; start it by `with`."""
-        mon = HostMon(self, folder / f"mon{len(self._mons)}", configuration, environment or {})
-        self._mons.append(mon)
+        name = f"mon{len(self._watchers)}"
+        mon = HostMon(self, folder / name, configuration, environment or {})
+        self._watchers.append(mon)
         return mon
 
+    def ldirectord(self, file: Path) -> Ldirectord:
+        """Return an ldirectord of this director for a www.cf; start it by `with`."""
+        ldirectord = Ldirectord(self, file)
+        self._watchers.append(ldirectord)
+        return ldirectord
+
     def story(self) -> str:
-        """Return the table, its connections and what mon and its plugins said."""
+        """Return the table, its connections and what looks after it said."""
         connections = self.ipvsadm("-Lcn").splitlines()[:CONNECTIONS]
         parts = [self.ipvsadm("-Sn"), self.ipvsadm("-Ln"), self.thresholds, *connections]
-        parts += [mon.story for mon in self._mons]
+        parts += [watcher.story for watcher in self._watchers]
         return "\n".join(parts)
 
     def forget(self) -> None:
-        """Empty the table and drop the mons, which have ended."""
+        """Empty the table and drop what looked after it, which has ended."""
         self.ipvsadm("-C")
-        self._mons.clear()
+        self._watchers.clear()
 
 
 class HostMon(Mon):

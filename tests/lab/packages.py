@@ -17,6 +17,7 @@ PACKAGES = (
     "nftables",
     "ipvsadm",
     "mon",
+    "ldirectord",
     "nginx-light",
     "vsftpd",
     "fping",

@@ -46,6 +46,7 @@ class RealServer(Host):
         )
         self._folder = folder / name
         self._folder.mkdir()
+        self.say(name)
         self.web = HostNginx(self, self._folder / "nginx", [self._site()])
         self.ftp = HostVsftpd(self, self._folder / "vsftpd", join(address, 21))
         self.echo = Echo(self, self._folder / "echo", [address, address6, VIP, VIP6])
@@ -55,11 +56,18 @@ class RealServer(Host):
         """All servers of this host."""
         return (self.web, self.ftp, self.echo)
 
+    def say(self, text: str) -> None:
+        """Have the web server's page hold this, which is the server's name at first."""
+        # No reader shall find half of it.
+        new = self._folder / "new"
+        new.write_text(f"{text}\n")
+        new.replace(self._folder / "page")
+
     def _site(self) -> Site:
-        """A page that holds this server's name, at every port."""
+        """The same page at every port and path."""
         places = [join(address, port) for port in WEB_PORTS for address in ("0.0.0.0", "::")]
-        page = f'location / {{ default_type text/plain; return 200 "{self.name}\\n"; }}'
-        return Site(places, page)
+        page = "default_type text/plain; rewrite ^ /page break;"
+        return Site(places, f"location / {{ root {self._folder}; {page} }}")
 
 
 class There(Program):

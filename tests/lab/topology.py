@@ -9,6 +9,9 @@ from tests.lab.client import Client
 from tests.lab.director import Director
 from tests.lab.realserver import RealServer
 
+# Where lvs.alert remembers, on all hosts alike.
+STATE = Path("/var/lib/lvsalert")
+
 
 class Topology:
     """Two directors, three real servers and a client on one bridge.
@@ -37,11 +40,14 @@ class Topology:
         for real_server in self.real_servers:
             for program in real_server.programs:
                 program.kill()
+            real_server.say(real_server.name)
             real_server.plug_in()
             real_server.filter_packets()
         for director in (self.director1, self.director2):
             director.forget()
             director.filter_packets()
+        for part in STATE.glob("ledger.db*"):
+            part.unlink()
         self.client.asked.clear()
 
     def story(self) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ def installed() -> str:
 
 @pytest.fixture
 def lab(topology: Topology, installed: str) -> Iterator[Topology]:
-    """The hosts, with nothing running and empty tables."""
+    """The hosts, with nothing running, empty tables and nothing remembered."""
     yield topology
     topology.reset()
 

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.harness.waiting import wait_until
 from tests.lab.addresses import VIP
 from tests.lab.configuration import LVS_DIRECTOR, group
+from tests.lab.topology import STATE, Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.lab.topology import Topology
+    from pathlib import Path
 
 HOSTS = ("192.168.0.1", "192.168.0.2", "192.168.0.3")
 WEB = f"{VIP}:80"
 SERVICE = "-A -t 10.0.0.3:80 -s rr"
 ONE, TWO, THREE = (f"-a -t 10.0.0.3:80 -r {host}:80 -g -w 5" for host in HOSTS)
 ALL = (SERVICE, ONE, TWO, THREE)
-STATE = Path("/var/lib/lvsalert")
 NO_ECHO = (
     "add table ip lab",
     "add chain ip lab checks { type filter hook input priority 0; }",
     "add rule ip lab checks icmp type echo-request drop",
 )
-
-
-@pytest.fixture(autouse=True)
-def _ledger(lab: Topology) -> Iterator[None]:
-    """Begin and end without a ledger."""
-    for part in STATE.glob("ledger.db*"):
-        part.unlink()
-    yield
-    for part in STATE.glob("ledger.db*"):
-        part.unlink()
 
 
 def with_ping(text: str) -> str:
