@@ -124,7 +124,7 @@ OVER_TLS = {
 }
 WITHOUT_TLS = {
     "plain": (says(b"* OK ready\r\n"), "TLS: wrong version number"),
-    "closes at once": (misbehaving.closes, "closed too early, TLS did not come up"),
+    "hangs up": (misbehaving.hears_and_closes, "closed too early, TLS did not come up"),
     "is silent": (misbehaving.silent, "timed out after 1 s, TLS did not come up"),
 }
 

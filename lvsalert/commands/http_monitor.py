@@ -24,7 +24,7 @@ from lvsalert.errors import UsageError
 from lvsalert.probes import http
 
 if TYPE_CHECKING:
-    from lvsalert.probes.https import Access
+    from lvsalert.sweep import Target
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
@@ -115,17 +115,32 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
     if port is None:
         port = 443 if given["tls"] else 80
     targets = monitor.targets_of(hosts, port)
-    check, access = _check(given), _access(given, ctx.obj.environ)
-    if access is not None and http.is_for_proxy(check.path):
-        raise UsageError("--url: a whole URL is for a proxy, without --tls, --follow and --user")
-    limits = limits_of(given)
-    if access is None:
-        run = monitor.by_sweep(targets, functools.partial(http.probe, check), limits)
-    else:
-        from lvsalert.probes.https import fetch
-
-        run = monitor.by_threads(targets, functools.partial(fetch, check, access), limits)
+    run = _run(targets, given, ctx.obj.environ)
     return outcome_of(run, given)
+
+
+def _run(
+    targets: Sequence[Target], given: Mapping[str, Any], environ: Mapping[str, str]
+) -> monitor.Run:
+    """Return the run: on the sweep, unless redirects or a log-in need requests."""
+    check, user, limits = _check(given), given["user"], limits_of(given)
+    may_use_tls = given["tls"] or given["follow"]
+    for option in ("cacert", "insecure"):
+        if given[option] and not may_use_tls:
+            raise UsageError(f"--{option} goes with --tls or --follow")
+    if ":" in (user or ""):
+        raise UsageError(f"--user: {user!r} has a colon, which ends a name (RFC 7617)")
+    needs_requests = given["follow"] or user is not None
+    if (may_use_tls or needs_requests) and http.is_for_proxy(check.path):
+        raise UsageError("--url: a whole URL is for a proxy, without --tls, --follow and --user")
+    if needs_requests:
+        return _by_requests(targets, check, given, environ)
+    if not may_use_tls:
+        return monitor.by_sweep(targets, functools.partial(http.probe, check), limits)
+    from lvsalert.probes import http_tls
+
+    trusted = http_tls.trust(given["cacert"], verify=not given["insecure"])
+    return monitor.by_sweep(targets, functools.partial(http_tls.probe, check, trusted), limits)
 
 
 def _check(given: Mapping[str, Any]) -> http.Check:
@@ -145,22 +160,20 @@ def _check(given: Mapping[str, Any]) -> http.Check:
     )
 
 
-def _access(given: Mapping[str, Any], environ: Mapping[str, str]) -> Access | None:
-    """Return how to reach the page beyond plain HTTP, None where plain HTTP will do."""
-    may_use_tls = given["tls"] or given["follow"]
-    for option in ("cacert", "insecure"):
-        if given[option] and not may_use_tls:
-            raise UsageError(f"--{option} goes with --tls or --follow")
-    if given["user"] is None and not may_use_tls:
-        return None
-    if ":" in (given["user"] or ""):
-        raise UsageError(f"--user: {given['user']!r} has a colon, which ends a name (RFC 7617)")
-    from lvsalert.probes.https import Access, trust
+def _by_requests(
+    targets: Sequence[Target],
+    check: http.Check,
+    given: Mapping[str, Any],
+    environ: Mapping[str, str],
+) -> monitor.Run:
+    from lvsalert.probes.https import Access, fetch, trust
 
-    return Access(
+    may_use_tls = given["tls"] or given["follow"]
+    access = Access(
         trust(given["cacert"], verify=not given["insecure"]) if may_use_tls else None,
         tls=given["tls"],
         follow=given["follow"],
         user=given["user"],
         password=password_of(given["user"], given["password_file"], environ),
     )
+    return monitor.by_threads(targets, functools.partial(fetch, check, access), limits_of(given))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.model import split_endpoint
 from lvsalert.probes.http_answer import Malformed, Reader
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
+
+if TYPE_CHECKING:
+    from lvsalert.probes.tls import Stream
 
 # The statuses that mon's own http.monitor takes.
 DEFAULT_STATUS = frozenset((200, 301, 302, 401))
@@ -143,12 +146,17 @@ def judge(check: Check, status: int, head: bytes, body: bytes, seconds: float) -
     return ""
 
 
-def probe(check: Check, sock: sockets.socket, target: Target) -> Conversation:
-    """Ask one host over plain HTTP/1.1 and return the verdict."""
+def probe(
+    check: Check, sock: sockets.socket | Stream, target: Target, default_port: int = 80
+) -> Conversation:
+    """Ask one host over HTTP/1.1 and return the verdict; the Host field leaves out the port that
+    is ``default_port``.
+    """
     started = time.monotonic()
     reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes)
+    host = host_header(check, target, default_port)
     request = (
-        f"{check.method} {check.path} HTTP/1.1\r\nHost: {host_header(check, target, 80)}\r\n"
+        f"{check.method} {check.path} HTTP/1.1\r\nHost: {host}\r\n"
         f"User-Agent: {check.agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     ).encode("ascii", "backslashreplace")
     try:

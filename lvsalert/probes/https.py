@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from lvsalert.errors import UsageError
+from lvsalert.probes import http_tls, tls
 from lvsalert.probes.http import Check, host_header, judge
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
@@ -36,6 +37,7 @@ _TOO_OLD = ("0.", "1.")
 _PIECE = 65536
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 _MAX_REDIRECTS = 10
+_NOTHING_CAME = "nothing came"
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 # How a reset shows, by where in a conversation it comes.
 _RESET = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN))
@@ -56,29 +58,19 @@ class Access(NamedTuple):
 
 
 def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
-    """Return what to trust: the certificates in ``ca_file``, by default the system's, or any.
+    """Return what to trust, as http_tls.trust does, for requests.
 
-    UsageError where ``ca_file`` holds none, and for an urllib3 that hands no address on to be
-    verified and so would fail every server that is told by one.
+    UsageError also for an urllib3 that hands no address on to be verified and so would fail every
+    server that is told by one.
     """
     # It is there, though urllib3 does not declare it to mypy.
     version = vars(urllib3)["__version__"]
     if version.startswith(_TOO_OLD):
         raise UsageError(f"TLS needs urllib3 2 or newer, this is {version}")
-    try:
-        # To read the system's certificates takes longer than to ask a host.
-        if verify or ca_file is not None:
-            context = ssl.create_default_context(cafile=ca_file)
-        else:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--cacert: {ca_file!r}: {_words(error)}") from None
     if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         # It was asked for, and mon would read the warning as a summary.
         warnings.simplefilter("ignore", InsecureRequestWarning)
-    return context
+    return http_tls.trust(ca_file, verify=verify)
 
 
 def fetch(check: Check, access: Access, reach: Reach) -> Judge:
@@ -102,7 +94,7 @@ def fetch(check: Check, access: Access, reach: Reach) -> Judge:
                     raise
                 return _failure(f"{where}{error}")
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                return _failure(f"{where}{_reason(error, reach)}")
+                return _failure(f"{where}{_reason(error, reach, server.stage)}")
             where = f"redirected to {url[:200]}: "
     return _failure(f"{where}more than {_MAX_REDIRECTS} redirects")
 
@@ -126,6 +118,12 @@ def _failure(reason: str) -> Judge:
     return lambda: Verdict(reason, b"")
 
 
+class _Way:
+    """How far a request came, for a reason."""
+
+    stage = tls.NOT_UP
+
+
 class _Server:
     """One real server, to which every URL leads.
 
@@ -137,13 +135,19 @@ class _Server:
         self._reach = reach
         self._access = access
         self._url = url
-        self._adapter = _Pinned(reach, access.trust, urlsplit(url))
+        self._way = _Way()
+        self._adapter = _Pinned(reach, access.trust, urlsplit(url), self._way)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._adapter.close()
+
+    @property
+    def stage(self) -> str:
+        """Return how far the last request came, for a reason."""
+        return self._way.stage
 
     def ask(self, check: Check, url: str) -> _Answer:
         """Send one request, and read as much of the answer as is asked for."""
@@ -185,8 +189,9 @@ class _Pinned(HTTPAdapter):
     port of the first URL stands for the target's; another one is asked on the same address.
     """
 
-    def __init__(self, reach: Reach, trusted: ssl.SSLContext | None, first: Any) -> None:
+    def __init__(self, reach: Reach, trusted: ssl.SSLContext | None, first: Any, way: _Way) -> None:
         self._reach = reach
+        self._way = way
         self._trusted = trusted
         self._usual = first.port or {"http": 80, "https": 443}[first.scheme]
         super().__init__(max_retries=0)
@@ -194,26 +199,32 @@ class _Pinned(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools, of connections that lead to the real server."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._trusted)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._reach, self._usual)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._reach, self._usual, self._way)
 
     def cert_verify(self, *_: Any) -> None:
         """Leave the certificates to the context, which has read them once for all hosts."""
 
 
-def _pools(to: Reach, usual: int) -> dict[str, type[HTTPConnectionPool]]:
+def _pools(to: Reach, usual: int, on: _Way) -> dict[str, type[HTTPConnectionPool]]:
     """Return urllib3's pools, with connections to one address and answers in time.
 
-    The port ``usual`` stands for the target's own.
+    The port ``usual`` stands for the target's own. How far a request came is noted in ``on``.
     """
 
     class Answer(_TimedAnswer):
         reach = to
+        way = on
 
     class Plain(HTTPConnection):
         response_class = Answer
 
         def _new_conn(self) -> socket.socket:
             return to.connect(to.target.port if self.port == usual else self.port)
+
+        def connect(self) -> None:
+            on.stage = tls.NOT_UP
+            super().connect()
+            on.stage = _NOTHING_CAME
 
     class Secure(Plain, HTTPSConnection):
         pass
@@ -231,6 +242,7 @@ class _TimedAnswer(http.client.HTTPResponse):
     """An answer that has to be whole, and in time."""
 
     reach: Reach
+    way: _Way
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -239,6 +251,14 @@ class _TimedAnswer(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read status and headers of the final answer."""
+        try:
+            self._begin()
+        except Exception:
+            if self._timed.heard:
+                self.way.stage = f"the headers broke off after {self._timed.heard} bytes"
+            raise
+
+    def _begin(self) -> None:
         super().begin()
         while 102 <= self.status < 200:
             # An interim answer (RFC 9110, 15.2); http.client passes over 100 alone.
@@ -246,7 +266,7 @@ class _TimedAnswer(http.client.HTTPResponse):
             super().begin()
         if self._timed.has_ended:
             # http.client takes the end of the connection for the end of the headers.
-            raise http.client.HTTPException("closed too early, the headers broke off")
+            raise http.client.IncompleteRead(b"")
 
 
 def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[bytes, str]:
@@ -258,7 +278,7 @@ def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[byte
         ):
             body += piece
     except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-        return bytes(body), f"{_reason(error, reach)}, the body broke off"
+        return bytes(body), _reason(error, reach, "the body broke off")
     return bytes(body), ""
 
 
@@ -270,26 +290,21 @@ def _head_of(response: requests.Response) -> bytes:
     return "\r\n".join(lines).encode("latin-1", "backslashreplace")
 
 
-def _reason(error: BaseException, reach: Reach) -> str:
+def _reason(error: BaseException, reach: Reach, stage: str) -> str:
     """Return what went wrong between here and the server, without a library's layers around it."""
     causes = _causes(error)
     if any(isinstance(each, (TimeoutError, socket.timeout)) for each in causes):
-        return reach.late
+        return f"{reach.late}, {stage}"
     for kind, reason in _REASONS:
         if any(isinstance(each, kind) for each in causes):
-            return reason
-    tls = "TLS: " if any(isinstance(each, ssl.SSLError) for each in causes) else ""
-    return f"{tls}{_words(causes[-1])}"
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, OSError) and error.errno in _RESET:
-        return "connection reset"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+            return reason.format(stage=stage)
+    for each in causes:
+        if isinstance(each, ssl.SSLError) or (isinstance(each, OSError) and each.errno in _RESET):
+            return tls.broken_off(each, stage)
+    last = causes[-1]
+    if isinstance(last, OSError) and last.strerror:
+        return last.strerror
+    return str(last) or type(last).__name__
 
 
 # In this order, since one may come of another.
@@ -297,7 +312,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (http.client.RemoteDisconnected, "closed without a word"),
     (http.client.BadStatusLine, "the answer is not HTTP"),
     (http.client.UnknownProtocol, "the answer is not HTTP"),
-    (http.client.IncompleteRead, "closed too early"),
+    (http.client.IncompleteRead, "closed too early, {stage}"),
 )
 
 

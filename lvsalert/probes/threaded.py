@@ -76,13 +76,15 @@ class TimedReader(io.RawIOBase):
     """What a socket gives, until the time of ``reach`` is up.
 
     A socket's own time-out begins anew with each byte, so a server that sends one a second could
-    keep a library busy for ever. ``has_ended`` tells whether the end of it was read.
+    keep a library busy for ever. ``heard`` counts the bytes, ``has_ended`` tells whether the end of
+    it was read.
     """
 
     def __init__(self, raw: socket.SocketIO, sock: socket.socket, reach: Reach) -> None:
         self._raw = raw
         self._sock = sock
         self._reach = reach
+        self.heard = 0
         self.has_ended = False
 
     def readable(self) -> bool:
@@ -96,6 +98,7 @@ class TimedReader(io.RawIOBase):
             count = self._raw.readinto(buffer)
         except socket.timeout:
             raise TimeoutError(self._reach.late) from None
+        self.heard += count or 0
         self.has_ended = not count
         return count
 

@@ -1,24 +1,29 @@
-"""Whether a TCP port speaks TLS, and what it says first over it (RFC 8446)."""
+"""TLS over the sweep's sockets (RFC 8446): a conversation led over it, and a greeting heard."""
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import ssl
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Callable, TypeVar
 
-from lvsalert.probes.tcp import Check
+from lvsalert import sockets
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 
 if TYPE_CHECKING:
-    import _socket
+    from lvsalert.probes.tcp import Check
 
 _T = TypeVar("_T")
 
 # As much is read in search of a match.
 _MAX_SAID = 1 << 16
+# A record of TLS holds no more (RFC 8446, 5.1), and OpenSSL hands out one at a time.
+_RECORD = 1 << 14
+_PIECE = 1 << 16
 # What a server's end is, with and without a word.
 _ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
+_RESETS = (ConnectionResetError, BrokenPipeError)
+NOT_UP = "TLS did not come up"
 
 
 def any_certificate() -> ssl.SSLContext:
@@ -29,83 +34,146 @@ def any_certificate() -> ssl.SSLContext:
     return context
 
 
-def probe(
-    check: Check, context: ssl.SSLContext, sock: _socket.socket, target: Target
-) -> Conversation:
-    """Connect, let TLS come up, and read until the match is found or the server ends."""
-    yield WRITE
-    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, "")
-    tls = _Tls(context, sock, target)
-    said, stage = b"", "TLS did not come up"
-    try:
-        yield from tls.come_up()
-        stage = "nothing came"
-        while check.match is not None and not check.match.search(said):
-            if len(said) > _MAX_SAID:
-                return Verdict(f"no match in {_MAX_SAID} bytes", said)
-            piece = yield from tls.receive()
-            if not piece:
-                return Verdict("closed without a match" if said else "closed without a word", said)
-            said += piece
-            stage = "no match"
-    except (TimedOut, ConnectionResetError, BrokenPipeError, ssl.SSLError) as error:
-        return Verdict(_reason(error, stage), said)
-    return Verdict("", said)
-
-
-def _reason(error: Exception, stage: str) -> str:
+def broken_off(error: Exception, stage: str) -> str:
+    """Return the reason for an error that a conversation over TLS came to at a stage of it."""
     if isinstance(error, TimedOut):
         return f"{error}, {stage}"
     if isinstance(error, _ENDS):
         return f"closed too early, {stage}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    return f"connection reset, {stage}"
+    if not isinstance(error, ssl.SSLError):
+        return f"connection reset, {stage}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
 
 
-class _Tls:
-    """TLS between buffers, with the socket's part of it yielded to the sweep."""
+def over(
+    talk: Callable[[Stream, Target], Conversation],
+    context: ssl.SSLContext,
+    name: str,
+    sock: sockets.socket,
+    target: Target,
+) -> Conversation:
+    """Lead the conversation that ``talk`` makes over TLS, with a server that is to be ``name``.
 
-    def __init__(self, context: ssl.SSLContext, sock: _socket.socket, target: Target) -> None:
-        self._sock = sock
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        # An IPv6 address is no server's name, whatever its zone.
-        name = None if ":" in target.name else target.name
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
-
-    def come_up(self) -> Generator[int, None, None]:
-        """Shake hands."""
-        yield from self._done(self._tls.do_handshake)
-
-    def receive(self) -> Generator[int, None, bytes]:
-        """Return what the server says next, nothing at its end."""
-        try:
-            return (yield from self._done(lambda: self._tls.read(65536)))
-        except _ENDS:
-            return b""
-
-    def _done(self, act: Callable[[], _T]) -> Generator[int, None, _T]:
-        """Carry bytes back and forth until ``act`` has what it needs."""
+    ``talk`` gets a stream in the socket's place: what it waits for is waited for under TLS.
+    """
+    try:
+        stream = Stream(context, sock, name)
+    except ValueError as error:  # a name that cannot be one (RFC 6066, 3)
+        return Verdict(f"TLS: {error}", b"")
+    inner = talk(stream, target)
+    try:
+        wanted = next(inner)
         while True:
             try:
-                value = act()
-            except ssl.SSLWantReadError:
-                yield from self._send()
-                yield READ
-                if piece := self._sock.recv(65536):
-                    self._in.write(piece)
-                else:
-                    self._in.write_eof()
+                yield from stream.wait(wanted)
+            except (TimedOut, *_RESETS) as error:
+                if not stream.is_up:
+                    return Verdict(broken_off(error, NOT_UP), b"")
+                # However a reset shows, the conversation knows it by one name.
+                wanted = inner.throw(error if isinstance(error, TimedOut) else ConnectionResetError)
             else:
-                yield from self._send()
-                return value
+                wanted = next(inner)
+    except StopIteration as stop:
+        verdict: Verdict = stop.value
+        return verdict
+    except ssl.SSLError as error:
+        stream.tell()
+        return Verdict(broken_off(error, NOT_UP), b"")
 
-    def _send(self) -> Generator[int, None, None]:
+
+def probe(
+    check: Check, context: ssl.SSLContext, sock: sockets.socket, target: Target
+) -> Conversation:
+    """Connect, let TLS come up, and read until the match is found or the server ends."""
+    # An IPv6 address is no server's name, whatever its zone.
+    stream = Stream(context, sock, None if ":" in target.name else target.name)
+    said, stage = b"", NOT_UP
+    try:
+        yield from stream.wait(WRITE)
+        yield from stream.flush()
+        stage = "nothing came"
+        while check.match is not None and not check.match.search(said):
+            if len(said) > _MAX_SAID:
+                return Verdict(f"no match in {_MAX_SAID} bytes", said)
+            yield from stream.wait(READ)
+            piece = stream.recv(_PIECE)
+            if not piece:
+                return Verdict("closed without a match" if said else "closed without a word", said)
+            said += piece
+            stage = "no match"
+    except (TimedOut, *_RESETS, ssl.SSLError) as error:
+        return Verdict(broken_off(error, stage), said)
+    return Verdict("", said)
+
+
+class Stream:
+    """What a server says over TLS, and what it is told, with the socket's part yielded.
+
+    It stands in a socket's place: ``send`` raises BlockingIOError until TLS is up, and ``recv``
+    has something to return after ``wait``. ValueError for a name that cannot be a server's.
+    """
+
+    def __init__(self, context: ssl.SSLContext, sock: sockets.socket, name: str | None) -> None:
+        self._sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
+        self._said = b""
+        self.is_up = False
+
+    def send(self, data: bytes, /) -> int:
+        """Take what goes out with the next wait."""
+        if not self.is_up:
+            raise BlockingIOError
+        return self._tls.write(data)
+
+    def recv(self, _size: int, /) -> bytes:
+        """Return what was waited for, nothing at the server's end."""
+        return self._said
+
+    def wait(self, wanted: int) -> Generator[int, None, None]:
+        """Send all there is, and wait until TLS is up (WRITE) or more was said (READ).
+
+        A server that hangs up without TLS's own farewell, as many do, ends what it says all the
+        same; whether that is whole is for the conversation to see.
+        """
+        if not self.is_up:
+            yield from self._done(self._tls.do_handshake)
+            # The end of the handshake goes out together with what is said first.
+            self.is_up = True
+        if wanted == READ:
+            try:
+                self._said = yield from self._done(self._read)
+            except _ENDS:
+                self._said = b""
+
+    def tell(self) -> None:
+        """Send why TLS does not come up, as far as the server takes it."""
+        with contextlib.suppress(OSError):
+            self._sock.send(self._out.read())
+
+    def flush(self) -> Generator[int, None, None]:
+        """Send what there is."""
         unsent = self._out.read()
         while unsent:
             try:
                 unsent = unsent[self._sock.send(unsent) :]
             except BlockingIOError:
                 yield WRITE
+
+    def _read(self) -> bytes:
+        return self._tls.read(_RECORD)
+
+    def _done(self, act: Callable[[], _T]) -> Generator[int, None, _T]:
+        """Carry bytes back and forth until ``act`` has what it needs."""
+        while True:
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                yield from self.flush()
+                yield READ
+                if piece := self._sock.recv(_PIECE):
+                    self._in.write(piece)
+                else:
+                    self._in.write_eof()

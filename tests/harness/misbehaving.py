@@ -212,6 +212,15 @@ async def closes(client: Client) -> None:
     """Hang up without a word."""
 
 
+async def hears_and_closes(client: Client) -> None:
+    """Read a line, or the greeting of TLS, and hang up.
+
+    A greeting has a line's end in it, as the number of the extension that tells the groups (RFC
+    8446, 4.2). Who hangs up with it unread resets the connection.
+    """
+    await client.line()
+
+
 async def closes_after_request(client: Client) -> None:
     """Read the whole request, and hang up without a word."""
     await client.request()
