@@ -12,8 +12,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from lvsalert.errors import UsageError
-from lvsalert.model import RealServer
-from lvsalert.table import Endpoint, Service, placed_in, taken_out
+from lvsalert.model import RealServer, VirtualService
+from lvsalert.table import Endpoint, Service, place, take_out
 
 # The part of its weight that a server starts with when it comes back slowly.
 _FIRST_STEP = 0.1
@@ -125,6 +125,7 @@ def decide(
     """
     held = _held(service, members, known, rules.floor)
     is_held = frozenset(held).__contains__
+    entries = dict(service.real_servers)
     quiesced = {each for each, real in service.real_servers.items() if real.weight == 0}
     after = dict(known)
     for member in members:
@@ -132,18 +133,18 @@ def decide(
         want = Want.IN if is_held(endpoint) else member.want
         memory = after.get(endpoint, _NOTHING)
         if want is Want.IN:
-            service, memory = _bring_in(service, member, memory, rules, now)
+            memory = _bring_in(service.virtual, entries, member, memory, rules, now=now)
         elif want is Want.OUT:
-            service, memory = _take_out(service, endpoint, memory, rules, now)
+            memory = _take_out(entries, endpoint, memory, rules, now)
         if member.want is not Want.STAY and memory.held != is_held(endpoint):
             memory = memory._replace(held=not memory.held)
         after[endpoint] = memory
     for endpoint, memory in after.items():
         if memory.quiesced_until is not None and endpoint in quiesced:
-            service, after[endpoint] = _finish_quiesce(service, endpoint, memory, now, connections)
+            after[endpoint] = _finish_quiesce(entries, endpoint, memory, now, connections)
     if rules.fallback is not None:
-        service = _with_fallback(service, rules.fallback)
-    return Decision(service, after, held)
+        _fall_back(service.virtual, entries, rules.fallback)
+    return Decision(service._replace(real_servers=entries), after, held)
 
 
 def _held(
@@ -187,14 +188,21 @@ def serving(service: Service) -> set[Endpoint]:
 
 
 def _bring_in(
-    service: Service, member: Member, memory: Known, rules: Rules, now: float
-) -> tuple[Service, Known]:
+    virtual: VirtualService,
+    entries: dict[Endpoint, RealServer],
+    member: Member,
+    memory: Known,
+    rules: Rules,
+    *,
+    now: float,
+) -> Known:
+    """Put a member among the entries; return what to remember of it."""
     real = member.real
-    standing = service.real_servers.get(member.endpoint)
+    standing = entries.get(member.endpoint)
     if standing is None:
         # The kernel forgot the thresholds with the entry.
         real = real._replace(upper=memory.upper, lower=memory.lower)
-    if rules.slow_start and real.weight > 0 and not _is_serving(service, member.endpoint):
+    if rules.slow_start and real.weight > 0 and (standing is None or standing.weight == 0):
         memory = memory._replace(slow_since=now, slow_for=rules.slow_start)
     if memory.slow_since is not None:
         done = (now - memory.slow_since) / memory.slow_for
@@ -202,8 +210,8 @@ def _bring_in(
             real = real._replace(weight=slow_weight(real.weight, done))
         else:
             memory = memory._replace(slow_since=None)
-    service = placed_in(service, real, upper=rules.upper, lower=rules.lower)
-    return service, memory._replace(quiesced_until=None)
+    place(entries, virtual, real, upper=rules.upper, lower=rules.lower)
+    return memory if memory.quiesced_until is None else memory._replace(quiesced_until=None)
 
 
 def slow_weight(weight: int, done: float) -> int:
@@ -216,42 +224,50 @@ def slow_weight(weight: int, done: float) -> int:
 
 
 def _take_out(
-    service: Service, endpoint: Endpoint, memory: Known, rules: Rules, now: float
-) -> tuple[Service, Known]:
-    memory = memory._replace(slow_since=None)
-    standing = service.real_servers.get(endpoint)
+    entries: dict[Endpoint, RealServer],
+    endpoint: Endpoint,
+    memory: Known,
+    rules: Rules,
+    now: float,
+) -> Known:
+    """Take an entry out, or to weight 0 where that is asked for; return what to remember of it."""
+    standing = entries.get(endpoint)
     if standing is None:
-        return service, memory._replace(quiesced_until=None)
-    memory = memory._replace(upper=standing.upper, lower=standing.lower)
+        return memory._replace(slow_since=None, quiesced_until=None)
+    memory = memory._replace(slow_since=None, upper=standing.upper, lower=standing.lower)
     if rules.quiesce or memory.drained:
         memory = memory._replace(quiesced_until=None)
     elif rules.quiesce_first is None:
-        return taken_out(service, endpoint, quiesce=False), memory._replace(quiesced_until=None)
+        take_out(entries, endpoint, quiesce=False)
+        return memory._replace(quiesced_until=None)
     elif memory.quiesced_until is None:
         memory = memory._replace(quiesced_until=now + rules.quiesce_first)
-    return taken_out(service, endpoint, quiesce=True), memory
+    take_out(entries, endpoint, quiesce=True)
+    return memory
 
 
 def _finish_quiesce(
-    service: Service,
+    entries: dict[Endpoint, RealServer],
     endpoint: Endpoint,
     memory: Known,
     now: float,
     connections: Mapping[Endpoint, int],
-) -> tuple[Service, Known]:
+) -> Known:
     """Delete an entry quiesced before, where its time is up or its last connection gone."""
-    standing = service.real_servers.get(endpoint)
     until = memory.quiesced_until
-    if standing is not None and until is not None:
+    if endpoint in entries and until is not None:
         if now < until and connections.get(endpoint) != 0:
-            return service, memory
-        service = taken_out(service, endpoint, quiesce=False)
-    return service, memory._replace(quiesced_until=None)
+            return memory
+        take_out(entries, endpoint, quiesce=False)
+    return memory._replace(quiesced_until=None)
 
 
-def _with_fallback(service: Service, fallback: RealServer) -> Service:
-    """Return the service with the fallback in where no real server is, and out otherwise."""
+def _fall_back(
+    virtual: VirtualService, entries: dict[Endpoint, RealServer], fallback: RealServer
+) -> None:
+    """Put the fallback in where no real server is, and take it out otherwise."""
     endpoint = (fallback.address, fallback.port)
-    if any(_is_serving(service, each) for each in service.real_servers if each != endpoint):
-        return taken_out(service, endpoint, quiesce=False)
-    return placed_in(service, fallback, upper=None, lower=None)
+    if any(real.weight > 0 for each, real in entries.items() if each != endpoint):
+        take_out(entries, endpoint, quiesce=False)
+    else:
+        place(entries, virtual, fallback, upper=None, lower=None)

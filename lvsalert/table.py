@@ -242,44 +242,43 @@ def _service_change(verb: str, service: Service) -> Change:
     return Change(service.virtual, words)
 
 
-def placed_in(
-    service: Service, asked: RealServer, *, upper: int | None, lower: int | None
-) -> Service:
-    """Return ``service`` with ``asked`` in it.
+def place(
+    entries: dict[Endpoint, RealServer],
+    virtual: VirtualService,
+    asked: RealServer,
+    *,
+    upper: int | None,
+    lower: int | None,
+) -> None:
+    """Put ``asked`` among the entries of a service.
 
     Thresholds that are not asked for (None) and flags are those of the standing entry. With
     gatewaying and tunnelling the port is the service's, as the kernel makes it whatever was asked.
     """
-    if asked.forwarding is not Forwarding.MASQUERADING:
-        asked = asked._replace(port=service.virtual.port)
-    standing = service.real_servers.get((asked.address, asked.port))
+    if asked.forwarding is not Forwarding.MASQUERADING and asked.port != virtual.port:
+        asked = asked._replace(port=virtual.port)
+    standing = entries.get((asked.address, asked.port))
     if standing is not None:
         same_method = standing.forwarding is asked.forwarding
-        asked = asked._replace(
-            upper=standing.upper, lower=standing.lower, flags=standing.flags if same_method else ()
-        )
+        kept = (standing.upper, standing.lower, standing.flags if same_method else ())
+        if kept != (asked.upper, asked.lower, asked.flags):
+            asked = asked._replace(upper=kept[0], lower=kept[1], flags=kept[2])
     if upper is not None:
         asked = asked._replace(upper=upper)
     if lower is not None:
         asked = asked._replace(lower=lower)
-    if asked == standing:
-        return service
-    return service._replace(
-        real_servers={**service.real_servers, (asked.address, asked.port): asked}
-    )
+    entries[asked.address, asked.port] = asked
 
 
-def taken_out(service: Service, endpoint: Endpoint, *, quiesce: bool) -> Service:
-    """Return ``service`` with the entry out: deleted, or with ``quiesce`` at weight 0.
+def take_out(entries: dict[Endpoint, RealServer], endpoint: Endpoint, *, quiesce: bool) -> None:
+    """Take an entry out of a service: delete it, or with ``quiesce`` bring it to weight 0.
 
     An entry that is not there stays away.
     """
-    standing = service.real_servers.get(endpoint)
+    standing = entries.get(endpoint)
     if standing is None:
-        return service
-    rest = dict(service.real_servers)
+        return
     if quiesce:
-        rest[endpoint] = standing._replace(weight=0)
+        entries[endpoint] = standing._replace(weight=0)
     else:
-        del rest[endpoint]
-    return service._replace(real_servers=rest)
+        del entries[endpoint]

@@ -23,9 +23,9 @@ from lvsalert import standin
 from lvsalert.errors import IpvsadmError, LockTimeoutError
 from lvsalert.ipvsadm import Ipvsadm, lock_path
 from lvsalert.model import RealServer
-from lvsalert.table import Change, Table, placed_in, plan, taken_out
+from lvsalert.table import Change, Table, plan
 from tests.harness.places import is_root
-from tests.harness.table_file import TableFile, tcp
+from tests.harness.table_file import TableFile, placed_in, taken_out, tcp
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def test_large_plan_is_one_batch(tmp_path: Path, kernel: TableFile) -> None:
     service = table[WEB]
     for number in range(1000):
         real = RealServer(f"198.51.{100 + number // 250}.{number % 250 + 1}", 80)
-        service = placed_in(service, real, upper=None, lower=None)
+        service = placed_in(service, real)
     desired = {WEB: service}
     actual.apply(plan(table, desired), desired)
     assert len(kernel.table[WEB].real_servers) == 1003
@@ -301,7 +301,7 @@ def test_one_refused_line_leaves_the_others_done(tmp_path: Path, kernel: TableFi
     service = actual[WEB]
     for number in (4, 5, 6):
         real = RealServer(f"192.0.2.{number}", 80)
-        service = placed_in(service, real, upper=None, lower=None)
+        service = placed_in(service, real)
     desired = {WEB: service}
     drop = 'if [ "$1" = -R ]; then grep -v 192.0.2.5 | {honest} -R; echo No buffer >&2; exit 0; fi'
     with pytest.raises(IpvsadmError) as caught:

@@ -19,11 +19,9 @@ from lvsalert.table import (
     Table,
     parse,
     parse_connections,
-    placed_in,
     plan,
-    taken_out,
 )
-from tests.harness.table_file import TableFile, tcp
+from tests.harness.table_file import TableFile, placed_in, taken_out, tcp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -367,7 +365,7 @@ def test_edit_keeps_all_that_is_not_asked_for(
     kernel.fill(fixture("table.batch"))
     actual = kernel.table
     wanted = real._replace(weight=77)
-    changed = placed_in(actual[virtual], wanted._replace(upper=0, lower=0), upper=None, lower=None)
+    changed = placed_in(actual[virtual], wanted._replace(upper=0, lower=0))
     changes = plan(actual, {**actual, virtual: changed})
     assert [(change.before, change.after) for change in changes] == [(real, wanted)]
     kernel.change(batch(changes))
@@ -407,7 +405,7 @@ def test_port_is_what_the_kernel_would_make_it(
     virtual: VirtualService, asked: RealServer, port: int
 ) -> None:
     """Only masquerading maps ports."""
-    placed = placed_in(service(virtual, "rr", ""), asked, upper=None, lower=None)
+    placed = placed_in(service(virtual, "rr", ""), asked)
     assert placed.real_servers == {("192.0.2.1", port): asked._replace(port=port)}
 
 
@@ -442,7 +440,7 @@ def test_tunnel_flags_go_with_the_tunnel() -> None:
     virtual = tcp("10.0.0.3", 80)
     before = service(virtual, "rr", "", RealServer("192.0.2.1", 80, TUN, flags=gue("csum")))
     asked = RealServer("192.0.2.1", 80, DR)
-    placed = placed_in(before, asked, upper=None, lower=None)
+    placed = placed_in(before, asked)
     assert placed.real_servers["192.0.2.1", 80].flags == ()
 
 

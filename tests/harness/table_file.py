@@ -7,8 +7,8 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert import standin
-from lvsalert.model import Protocol, VirtualService
-from lvsalert.table import Table, parse
+from lvsalert.model import Protocol, RealServer, VirtualService
+from lvsalert.table import Endpoint, Service, Table, parse, place, take_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,22 @@ def tcp(address: str, port: int) -> VirtualService:
     """Return the name of a TCP service."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return VirtualService(Protocol.TCP, address, port, 0, family)
+
+
+def placed_in(
+    service: Service, asked: RealServer, *, upper: int | None = None, lower: int | None = None
+) -> Service:
+    """Return a service with `asked` among its entries."""
+    entries = dict(service.real_servers)
+    place(entries, service.virtual, asked, upper=upper, lower=lower)
+    return service._replace(real_servers=entries)
+
+
+def taken_out(service: Service, endpoint: Endpoint, *, quiesce: bool) -> Service:
+    """Return a service with an entry out."""
+    entries = dict(service.real_servers)
+    take_out(entries, endpoint, quiesce=quiesce)
+    return service._replace(real_servers=entries)
 
 
 class Answer(NamedTuple):
