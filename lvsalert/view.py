@@ -63,7 +63,7 @@ class Standing(NamedTuple):
 class ServiceView(NamedTuple):
     """A virtual service with its real servers; ``scheduler`` is None where the table lacks it.
 
-    ``stopped`` tells of one that the table lacks because it was stopped.
+    ``stopped`` tells of one that was stopped, whether it stands all the same or not.
     """
 
     virtual: str
@@ -184,8 +184,9 @@ def services(table: Table, connections: Columns, memory: Mapping[str, Memory]) -
     """Return every virtual service of the table, and then those that only the ledger knows."""
     found = []
     for virtual, service in table.items():
-        rows = _standings(service, connections.get(virtual, {}), memory.get(str(virtual), Memory()))
-        found.append(ServiceView(str(virtual), service.scheduler, rows))
+        known = memory.get(str(virtual), Memory())
+        rows = _standings(service, connections.get(virtual, {}), known)
+        found.append(ServiceView(str(virtual), service.scheduler, rows, known.stopped))
     standing = {each.virtual for each in found}
     only_known = sorted(memory.keys() - standing)
     return found + [_absent(name, memory[name]) for name in only_known]
@@ -268,7 +269,6 @@ def why(door: Ipvsadm, state_dir: str, asked: Wanted) -> tuple[list[Story], Lvsa
     UsageError where nobody knows it.
     """
     table, connections = door.read(), door.connections()
-    standing = set(map(str, table))
 
     def stories(ledger: Ledger) -> list[Story]:
         memory = recall(ledger)
@@ -286,7 +286,7 @@ def why(door: Ipvsadm, state_dir: str, asked: Wanted) -> tuple[list[Story], Lvsa
                 ledger.journal.history(virtual=virtual, real=join_endpoint(*endpoint))[
                     -_LAST_CHANGES:
                 ],
-                memory.get(virtual, Memory()).stopped if virtual not in standing else None,
+                memory.get(virtual, Memory()).stopped,
             )
             for virtual, endpoint in places(table, ledger, asked)
         ]

@@ -200,9 +200,13 @@ def test_status_shows_a_stop(machine: Machine) -> None:
     assert second.split()[2:4] == ["192.0.2.2:80", "out"]
     (service,) = json.loads(machine.run("status", "--json").stdout)["services"]
     assert (service["missing"], service["stopped"]["by"]) == (False, "director root")
-    assert "  Its virtual service is stopped by director root since " in (
+    assert "  director root stopped its virtual service at " in (
         machine.run("why", "192.0.2.1").stdout
     )
+    machine.kernel.change("\n".join(RULES))
+    assert [line.split()[3] for line in machine.run("status").stdout.splitlines()[1:]] == [
+        *("stopped", "in", "in"),
+    ]
     machine.with_file("start")
     assert "stopped" not in machine.run("status").stdout
     (service,) = json.loads(machine.run("status", "--json").stdout)["services"]

@@ -208,8 +208,8 @@ def _sentences(story: Story) -> list[str]:
     if story.known.held:
         lines.append("  It stays in all the same: --min-in holds it.")
     if story.stopped is not None:
-        stop = f"by {story.stopped.who} since {moment(story.stopped.since)}"
-        lines.append(f"  Its virtual service is stopped {printable(stop)}.")
+        stop = printable(f"{story.stopped.who} stopped its virtual service")
+        lines.append(f"  {stop} at {moment(story.stopped.since)}, and nobody has started it since.")
     elif not each.causes:
         lines.append("  Nobody says that it should be out.")
     lines += [f"  {_check_sentence(*check)}" for check in story.checks.items()]
