@@ -66,6 +66,10 @@ class Client:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._writer.transport.abort()
 
+    def drop(self) -> None:
+        """Hang up without the farewell of TLS (RFC 8446, 6.1), as many servers do."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
         """Hang up."""
         self._writer.close()
