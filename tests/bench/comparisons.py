@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Callable
 
-from tests.bench.document import write_alert
 from tests.bench.measuring import Comparison, Side
 from tests.bench.world import World, check_http, stock
 from tests.harness.places import loopback
+from tests.lab.document import read
 
 STOCK = ("lvsalert", "mon's own")
 OFTEN, SELDOM, ONCE = 15, 3, 1
@@ -165,45 +166,65 @@ def _https(world: World, program: str) -> Comparison:
     return Comparison("https, 100 servers", names, ours, other, {"cpu": 0.5}, SELDOM)
 
 
-def _alerts(world: World, document: Path) -> list[Comparison]:
-    perl = world.folder / "perl.alert"
-    write_alert(document, perl, world.ipvsadm)
-    state = world.folder / "state"
-    state.mkdir()
-    servers = loopback(0, 1000)
-    ours = [world.plugin("lvs.alert"), "--ipvsadm", str(world.ipvsadm), "--state-dir", str(state)]
-    mon = ["-s", "http", "-g", "www", "-h", " ".join(servers), "-t", "1700000000"]
+def write_perl_alert(document: Path, path: Path, ipvsadm: Path) -> None:
+    """Write the document's lvs.alert to `path`, with `ipvsadm` in the place of /sbin/ipvsadm.
 
-    def fresh() -> None:
-        world.write_table(1000, 500)
+    AssertionError where the document has none.
+    """
+    pieces = read(document)
+    assert pieces is not None, f"{document}: holds no Perl lvs.alert"
+    script = pieces.alert.replace("#!/usr/bin/perl ", "#!/usr/bin/perl", 1)
+    assert script.count('"/sbin/ipvsadm"') == 1
+    path.write_text(script.replace('"/sbin/ipvsadm"', f'"{ipvsadm}"'))
+    path.chmod(0o755)
 
-    def two() -> None:
-        world.write_table(2, 0)
 
-    one = [*_ALERT, "-R", servers[0]]
-    nothing = Side(
-        [[*ours, "-s", "http", "-g", "www", "-h", "web1", "-t", "1700000000", "-u", *one]]
+def alerts(
+    ours: Sequence[str], perl: str, fill: Callable[[int, int], None], servers: int
+) -> list[Comparison]:
+    """Return the comparisons of alerts, half of `servers` being lost in the second.
+
+    `ours` and `perl` are the programs; `fill` gets how many servers the table is to have, and how
+    many of them are about to be lost.
+    """
+    hosts, half = loopback(0, servers), servers // 2
+    by_mon = ["-s", "http", "-g", "www", "-t", "1700000000"]
+    one = [*_ALERT, "-R", hosts[0]]
+    lost = Side(
+        [[*ours, *by_mon, "-h", " ".join(hosts), *_ALERT]],
+        stdin=f"{' '.join(hosts[:half])}\n",
+        before=lambda: fill(servers, half),
     )
-    lost = Side([[*ours, *mon, *_ALERT]], stdin=f"{' '.join(servers[:500])}\n", before=fresh)
-    names = ("lvsalert", "the Perl lvs.alert")
     return [
         Comparison(
             "lvs.alert, nothing to do",
-            names,
-            nothing._replace(before=two),
-            Side([[str(perl), "-u", *one]], statuses=(0,)),
+            ("lvsalert", "the Perl lvs.alert"),
+            Side([[*ours, *by_mon, "-h", "web1", "-u", *one]], before=lambda: fill(2, 0)),
+            Side([[perl, "-u", *one]]),
             {"cpu": 7},
             OFTEN,
         ),
         Comparison(
-            "500 of 1,000 servers lost at once, table right",
-            ("lvsalert, one alert", "the Perl lvs.alert, 500 runs"),
+            f"{half} of {servers:,} servers lost at once, table right",
+            ("lvsalert, one alert", f"the Perl lvs.alert, {half} runs"),
             lost,
-            Side([[str(perl), *_ALERT, "-R", server] for server in servers[:500]]),
+            Side(
+                [[perl, *_ALERT, "-R", host] for host in hosts[:half]],
+                before=lambda: fill(servers, half),
+            ),
             {"wall": 0.02},
             SELDOM,
         ),
     ]
+
+
+def _alerts(world: World, document: Path) -> list[Comparison]:
+    perl = world.folder / "perl.alert"
+    write_perl_alert(document, perl, world.ipvsadm)
+    state = world.folder / "state"
+    state.mkdir()
+    ours = [world.plugin("lvs.alert"), "--ipvsadm", str(world.ipvsadm), "--state-dir", str(state)]
+    return alerts(ours, str(perl), world.write_table, 1000)
 
 
 def _growth(world: World) -> list[Comparison]:

@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+_COLUMNS = ("work", "ours, other's", "CPU s", "wall s", "peak MiB", "ratio", "aimed at")
+HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|"
+    "| work | ours, other's | CPU s | wall s | peak MiB | ratio | aimed at |\n" + "|---" * 7 + "|"
+)
 SOURCES = Path(__file__).parent
 
 
@@ -67,6 +71,24 @@ class Measured(NamedTuple):
         other: float = getattr(self.other, figure) / others
         ours: float = getattr(self.ours, figure) / own
         return ours / other if other else float("inf")
+
+    def row(self) -> str:
+        """Return them as a row of the table that HEAD begins."""
+        comparison = self.comparison
+        both = (self.ours, self.other)
+        cells = [
+            " / ".join(_number(getattr(figures, name) / by) for figures in both)
+            for name, by in zip(Figures._fields, (1, 1, 1024))
+        ]
+        aims = dict(comparison.targets) or {"cpu": None}
+        ratios = ", ".join(f"{name} {self.ratio(name):.3g}" for name in aims)
+        targets = ", ".join("" if aim is None else f"≤ {aim:g}" for aim in aims.values())
+        names = " / ".join(comparison.names)
+        return f"| {comparison.work} | {names} | {' | '.join(cells)} | {ratios} | {targets} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 class Measure:

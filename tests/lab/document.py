@@ -40,13 +40,14 @@ class Document(NamedTuple):
 def find() -> Document | None:
     """Return the pieces of the first text that holds all of them, None where there is none."""
     for path in sorted(FOLDER.glob("*.txt")):
-        found = _pieces(path)
+        found = read(path)
         if found is not None:
             return found
     return None
 
 
-def _pieces(path: Path) -> Document | None:
+def read(path: Path) -> Document | None:
+    """Return the pieces that a text holds, None where it has not all of them."""
     text = path.read_text(encoding="utf-8", errors="replace")
     found = {
         name: re.search(pattern, text, re.MULTILINE | re.DOTALL) for name, pattern in PIECES.items()
