@@ -11,8 +11,6 @@ from typing import Callable, NamedTuple
 
 _COLUMNS = ("work", "ours, other's", "CPU s", "wall s", "peak MiB", "ratio", "aimed at")
 HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|"
-    "| work | ours, other's | CPU s | wall s | peak MiB | ratio | aimed at |\n" + "|---" * 7 + "|"
-)
 SOURCES = Path(__file__).parent
 
 
