@@ -14,6 +14,7 @@ _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
 _ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
 # An end that mon takes for blanks to drop, or for a line that goes on.
 _IS_CUT = re.compile(r"[\s\\]\Z")
+_PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 _HEAD = """\
 # mon.cf, written by lvs-director mon-config from {path}.
 # Change that file and write this one again, rather than change this one.
@@ -95,7 +96,7 @@ def _value(name: str, value: str) -> str:
     what cannot stand there.
     """
     backslashes = len(value) - len(value.rstrip("\\"))
-    if name == "LVSALERT_MATCH" and backslashes % 2 == 0 and _IS_CUT.search(value):
+    if name in _PATTERNS and backslashes % 2 == 0 and _IS_CUT.search(value):
         value += "(?:)"
     if not value.replace("\t", " ").isprintable() or _IS_CUT.search(value):
         raise UsageError(f"{name}: {value!r} cannot stand in a mon.cf")

@@ -74,7 +74,7 @@ def _http(check: Check, at: tuple[str, ...]) -> Monitor:
     words = ("http.monitor", "-t", timeout, *at, "--follow", "--insecure", "--status", _GOOD_STATUS)
     variables = {
         "LVSALERT_URL": quote(f"/{check.request.lstrip('/')}", safe=_SAFE_IN_URL),
-        "LVSALERT_MATCH": check.receive,
+        "LVSALERT_RECEIVE": check.receive,
         "LVSALERT_METHOD": check.method,
         "LVSALERT_HOST_HEADER": check.virtual_host or "",
     }
@@ -93,7 +93,7 @@ def _http_proxy(check: Check, at: tuple[str, ...]) -> Monitor:
     words = ("http.monitor", "-t", str(check.negotiate_timeout), *at, "--status", _GOOD_STATUS)
     variables = {
         "LVSALERT_URL": quote(url, safe=_SAFE_IN_URL),
-        "LVSALERT_MATCH": check.receive,
+        "LVSALERT_RECEIVE": check.receive,
         "LVSALERT_METHOD": check.method,
     }
     return Monitor(words, variables, "redirects are not followed")

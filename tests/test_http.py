@@ -18,6 +18,7 @@ from lvsalert.probes.http import (
     parse_host_header,
     parse_match,
     parse_path,
+    parse_receive,
     parse_status,
     probe,
 )
@@ -202,6 +203,22 @@ def test_no_more_than_max_bytes_is_awaited_or_seen(
         ),
         (Check(match=re.compile(b"\xff")), [OK + b"\r\n\xff"], GOOD),
         (Check(match=re.compile(rb"x")), [OK + b"\r\n" + PAGE], "no match for 'x'"),
+        (Check(receive=parse_receive("^test page$")), [OK + b"\r\n" + PAGE], GOOD),
+        (
+            Check(receive=parse_receive("Server")),
+            [OK + b"Server: nginx\r\n\r\n" + PAGE],
+            "no match for 'Server'",
+        ),
+        (
+            Check(receive=parse_receive("one.two")),
+            [OK + b"\r\none\ntwo"],
+            "no match for 'one.two'",
+        ),
+        (
+            Check(match=parse_match("one.two"), receive=parse_receive("two$")),
+            [OK + b"\r\none\ntwo"],
+            GOOD,
+        ),
         (
             Check(match=re.compile(rb"test")),
             [b"HTTP/1.1 500 Oops\r\n\r\n" + PAGE],
@@ -216,7 +233,7 @@ def test_no_more_than_max_bytes_is_awaited_or_seen(
 def test_verdict_needs_an_accepted_status_and_the_match(
     check: Check, pieces: list[bytes], reason: str
 ) -> None:
-    """The match counts only with an accepted status, in headers and content."""
+    """What is to be found counts only with an accepted status, in its part of the answer."""
     assert converse(check, pieces)[0].reason == reason
 
 

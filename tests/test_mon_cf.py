@@ -129,7 +129,7 @@ def test_values_reach_the_monitor_as_they_are(
     argv, environ = json.loads((plugins / "http.monitor.seen").read_text())
     assert " ".join(argv) == "-t 30 -p 80 --follow --insecure --status 200-299 192.0.2.1"
     assert environ["LVSALERT_URL"] == "/a%20b?c"
-    seen = environ.get("LVSALERT_MATCH", "")
+    seen = environ.get("LVSALERT_RECEIVE", "")
     assert seen.removesuffix("(?:)") == receive
     assert re.compile(seen).pattern == seen
 
@@ -137,7 +137,7 @@ def test_values_reach_the_monitor_as_they_are(
 @pytest.mark.parametrize(
     ("check", "message"),
     [
-        ('receive = "a\\"', "LVSALERT_MATCH: 'a\\\\' cannot stand in a mon.cf"),
+        ('receive = "a\\"', "LVSALERT_RECEIVE: 'a\\\\' cannot stand in a mon.cf"),
         (
             'service = ftp\n    request = "a "',
             "LVSALERT_RETRIEVE: 'a ' cannot stand in a mon.cf",

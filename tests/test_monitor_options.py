@@ -46,6 +46,7 @@ OPTIONS = {
         "--host-header": ("a.example.com", "b.example.com"),
         "--status": ("200", "301-302"),
         "--method": ("HEAD", "GET"),
+        "--receive": ("^a", "b$"),
         "--follow": ("1", None),
         "--slow": ("100", "0"),
         "--max-bytes": ("100", "0"),

@@ -140,7 +140,8 @@ def test_what_is_not_spoken_is_told(
     """Each check comes as near to ldirectord's as it can, and says what it leaves out."""
     (watch,) = watches(tmp_path, WEB, *lines)
     assert " ".join(watch.monitor).startswith(monitor)
-    assert watch.variables.get("LVSALERT_MATCH") == match
+    patterns = ("LVSALERT_MATCH", "LVSALERT_RECEIVE")
+    assert {watch.variables.get(each) for each in patterns} == {match, None}
     assert watch.lacks == lacks
     found = load(str(tmp_path / "www.cf"), lookup)
     about = f"{tmp_path}/www.cf:1: service = {found.services[0].configured.check.service}: "
@@ -188,7 +189,7 @@ def test_a_request_of_its_own_is_a_watch_of_its_own(tmp_path: Path) -> None:
     common, single = watches(tmp_path, WEB, *TWO, own, 'receive = "all"')
     assert (common.group, list(common.hosts)) == ("tcp-10.0.0.3-80", ["192.0.2.1", "192.0.2.2"])
     assert (single.group, list(single.hosts)) == ("tcp-10.0.0.3-80-2", ["192.0.2.3"])
-    assert (single.variables["LVSALERT_URL"], single.variables["LVSALERT_MATCH"]) == (
+    assert (single.variables["LVSALERT_URL"], single.variables["LVSALERT_RECEIVE"]) == (
         "/own",
         "word",
     )

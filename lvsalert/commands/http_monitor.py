@@ -60,6 +60,12 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     type=Parsed("regex", http.parse_match),
     help="Regular expression to find in headers or content.",
 )
+@click.option(
+    "--receive",
+    cls=EnvOption,
+    type=Parsed("regex", http.parse_receive),
+    help="Regular expression to find in the content alone, as ldirectord does.",
+)
 @click.option("-o", "--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
 @click.option("--tls", cls=EnvOption, is_flag=True, help="Speak TLS and verify the certificate.")
 @click.option("--cacert", cls=EnvOption, metavar="FILE", help="Certificates to trust.")
@@ -155,6 +161,7 @@ def _check(given: Mapping[str, Any]) -> http.Check:
         host_header=given["host_header"],
         status=status,
         match=given["match"],
+        receive=given["receive"],
         slow=None if slow is None else slow / 1000,
         max_bytes=given["max_bytes"],
     )

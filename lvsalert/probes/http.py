@@ -27,7 +27,8 @@ _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 class Check(NamedTuple):
     """What is asked of every host and what makes its answer good.
 
-    ``match`` is searched in headers and content, both as they came, after ``status`` was accepted.
+    ``match`` is searched in headers and content, ``receive`` in the content alone, all as they
+    came, after ``status`` was accepted.
     ``slow`` is the seconds after which an answer is a failure, None for any. ``max_bytes`` of the
     body are read, the rest is not awaited.
     """
@@ -38,6 +39,7 @@ class Check(NamedTuple):
     host_header: str | None = None
     status: frozenset[int] = DEFAULT_STATUS
     match: re.Pattern[bytes] | None = None
+    receive: re.Pattern[bytes] | None = None
     slow: float | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
 
@@ -58,11 +60,20 @@ def parse_status(text: str) -> frozenset[int]:
 
 def parse_match(text: str) -> re.Pattern[bytes]:
     """Return the pattern, of bytes; a dot matches a line's end too. UsageError for a bad one."""
+    return _pattern(text, re.DOTALL)
+
+
+def parse_receive(text: str) -> re.Pattern[bytes]:
+    """Return the pattern, of bytes, as ldirectord means it. UsageError for a bad one."""
+    return _pattern(text, re.RegexFlag(0))
+
+
+def _pattern(text: str, flags: re.RegexFlag) -> re.Pattern[bytes]:
     try:
         with warnings.catch_warnings():
             # What re expects of its own future is no word for mon.
             warnings.simplefilter("ignore")
-            return re.compile(text.encode("utf-8", "surrogateescape"), re.DOTALL)
+            return re.compile(text.encode("utf-8", "surrogateescape"), flags)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f"{text!r} is not a regular expression: {error}") from None
 
@@ -139,11 +150,20 @@ def judge(check: Check, status: int, head: bytes, body: bytes, seconds: float) -
     """
     if status not in check.status:
         return f"status {status} is not accepted"
-    if check.match is not None and not check.match.search(head + b"\r\n\r\n" + body):
-        return f"no match for {check.match.pattern.decode('utf-8', 'backslashreplace')!r}"
+    missing = _missing(check, head, body)
+    if missing is not None:
+        return f"no match for {missing.pattern.decode('utf-8', 'backslashreplace')!r}"
     if check.slow is not None and seconds > check.slow:
         return f"answered in {seconds * 1000:.0f} ms, slower than {check.slow * 1000:.0f} ms"
     return ""
+
+
+def _missing(check: Check, head: bytes, body: bytes) -> re.Pattern[bytes] | None:
+    if check.match is not None and not check.match.search(head + b"\r\n\r\n" + body):
+        return check.match
+    if check.receive is not None and not check.receive.search(body):
+        return check.receive
+    return None
 
 
 def probe(

@@ -29,7 +29,7 @@ virtual = 10.0.0.3:80
     fallback = 127.0.0.1:80 gate
     service = http
     request = "index.html"
-    receive = "real[0-9]"
+    receive = "^real[0-9]"
     scheduler = wlc
     protocol = tcp
 
@@ -39,7 +39,7 @@ virtual = 10.0.0.3:443
     quiescent = yes
     service = http
     request = "index.html"
-    receive = "real[0-9]"
+    receive = "^real[0-9]"
     scheduler = wrr
     persistent = 300
     protocol = tcp
