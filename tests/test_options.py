@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvsalert.commands import http_monitor, lvs_alert, options
@@ -47,6 +47,7 @@ def read_by_click(command: click.Command, argv: list[str]) -> object:
 
 
 @pytest.mark.parametrize("command", [HTTP, ALERT], ids=lambda command: command.name)
+@settings(deadline=None)
 @given(data=st.data())
 def test_options_mean_what_click_says(command: click.Command, data: st.DataObject) -> None:
     """Whatever stands on the command line, values and complaints are those of click."""
