@@ -154,13 +154,21 @@ def _endpoint(text: str) -> Endpoint:
 
 
 def _real_server(words: list[str]) -> RealServer:
-    address, port, weight, forwarding = "", 0, 1, Forwarding.GATEWAYING
+    at = words.index("-r")
+    address, port = _endpoint(words[at + 1])
+    return RealServer(address, port, *_rest_of_entry((*words[:at], *words[at + 2 :])))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _rest_of_entry(
+    words: tuple[str, ...],
+) -> tuple[Forwarding, int, int, int, tuple[str, ...]]:
+    """Return what follows the port in a RealServer; thresholds are not among the words."""
+    weight, forwarding = 1, Forwarding.GATEWAYING
     flags: list[str] = []
     rest = iter(words)
     for word in rest:
-        if word == "-r":
-            address, port = _endpoint(next(rest))
-        elif word == "-w":
+        if word == "-w":
             weight = int(next(rest))
         elif word in _FORWARDING_WORDS:
             forwarding = _FORWARDING_WORDS[word]
@@ -168,11 +176,9 @@ def _real_server(words: list[str]) -> RealServer:
             flags.append(word)
         else:
             flags += (word, next(rest))
-    if not address:
-        raise ValueError(words)
     if flags == _PLAIN_TUNNEL:
         flags = []
-    return RealServer(address, port, forwarding, weight, flags=tuple(flags))
+    return forwarding, weight, 0, 0, tuple(flags)
 
 
 def _columns(text: str, command: str, one: int, other: int) -> Columns:
