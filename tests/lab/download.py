@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +21,8 @@ SECONDS = 90
 class Trickle(Program):
     """The server, on a real server."""
 
-    def __init__(self, host: Host, ports: Sequence[int], log: Path) -> None:
-        super().__init__([sys.executable, str(TRICKLE), *map(str, ports)], log)
+    def __init__(self, host: Host, port: int, log: Path) -> None:
+        super().__init__([sys.executable, str(TRICKLE), str(port)], log)
         self._host = host
 
     def start(self) -> None:
@@ -35,8 +35,7 @@ class Trickle(Program):
 class Download:
     """A connection over which numbers come without a gap."""
 
-    def __init__(self, connection: socket.socket, what: str) -> None:
-        self.what = what
+    def __init__(self, connection: socket.socket) -> None:
         self.lines = 0
         self.broken: str | None = None
         self._connection = connection
@@ -58,7 +57,7 @@ class Download:
         wait_until(
             lambda: self.lines > begun + 10,
             SECONDS,
-            lambda: f"{self.what} goes on {when}: {self.lines} lines, {self.broken}",
+            lambda: f"the download goes on {when}: {self.lines} lines, {self.broken}",
         )
         assert self.broken is None
 
@@ -69,7 +68,7 @@ def downloading(client: Client, address: str, port: int) -> Iterator[Download]:
     with client.inside():
         connection = socket.create_connection((address, port), 5)
     connection.settimeout(None)
-    download = Download(connection, f"the download from port {port}")
+    download = Download(connection)
     thread = threading.Thread(target=download.go_on)
     thread.start()
     try:

@@ -61,6 +61,21 @@ class Node(Director):
             self.do("/etc/ha.d/resource.d/lvs", "stop")
         self.do("/etc/init.d/heartbeat", "start")
 
+    def stand_by(self) -> None:
+        """Have heartbeat give everything to the other one.
+
+        It is asked again until it takes the request: what comes by its FIFO is lost now and then.
+        """
+        taken = f"{self.name}.domain.com wants to go standby [all]"
+
+        def is_taken() -> bool:
+            if taken in self.do("cat", "/var/log/syslog"):
+                return True
+            self.do("/usr/share/heartbeat/hb_standby")
+            return False
+
+        wait_until(is_taken, 90, self.story, pause=3)
+
     @property
     def is_on(self) -> bool:
         """Whether it has power."""
@@ -90,6 +105,11 @@ class Node(Director):
         assert self.machine is not None
         self.machine.kill()
         network.ip([f"link delete {self.name}", f"netns delete {self.name}"])
+
+    @property
+    def connections(self) -> str:
+        """The table's connections as `ipvsadm -Lcn` has them."""
+        return "\n".join(line.rstrip() for line in self.ipvsadm("-Lcn").splitlines())
 
     @property
     def hardware(self) -> str:
@@ -134,10 +154,7 @@ class Pair:
         self.lvs2 = Node("lvs2", "10.0.0.12", "192.168.0.242", "2001:db8::a2", folder)
 
     def start(self) -> None:
-        """Switch both on, with heartbeat.
-
-        The second one when the first one is active: two that start together wait ten seconds.
-        """
+        """Switch both on, with heartbeat."""
         if self._pieces.is_ours:
             self._install()
         self._boot(self.lvs1)
@@ -145,10 +162,9 @@ class Pair:
             mon_cf = self.lvs1.do(LVS_DIRECTOR, "mon-config", "www")
             self.lvs1.do("tee", f"/{MON_CF}", stdin=mon_cf)
             self._pieces.files[MON_CF] = File(mon_cf)
-        self.lvs1.start_heartbeat(self._pieces)
         self._boot(self.lvs2)
-        wait_until(lambda: self.lvs1.has_address, 90, self.lvs1.story, pause=0.3)
-        self.lvs2.start_heartbeat(self._pieces)
+        for node in (self.lvs1, self.lvs2):
+            node.start_heartbeat(self._pieces)
 
     def _install(self) -> None:
         """Have the resource scripts written once, for both."""

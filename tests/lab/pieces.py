@@ -10,12 +10,8 @@ from tests.lab.addresses import GATEWAY, VIP
 from tests.lab.configuration import EXAMPLES
 from tests.lab.document import Document
 
-# The slow download: by direct routing, and masqueraded.
 SLOW_PORT = 8081
-MASQUERADED_PORT = 8082
-TRICKLE_PORTS = (SLOW_PORT, MASQUERADED_PORT)
-# In seconds. At the first start nobody else is there to be waited for.
-INITDEAD = 10
+"""Where the slow downloads are."""
 
 
 class File(NamedTuple):
@@ -41,7 +37,7 @@ def ours(servers: Sequence[str]) -> Pieces:
     assert haresources.count(GATEWAY) == 1
     default = (EXAMPLES / "ha.d" / "lvs-director").read_text()
     files = {
-        "etc/ha.d/ha.cf": File(_quick(examples["ha.cf"])),
+        "etc/ha.d/ha.cf": File(examples["ha.cf"]),
         "etc/ha.d/haresources": File(haresources),
         "etc/ha.d/authkeys": File(authkeys, 0o600),
         "etc/ha.d/www.cf": File(_www_cf(servers)),
@@ -51,9 +47,10 @@ def ours(servers: Sequence[str]) -> Pieces:
 
 
 def _www_cf(servers: Sequence[str]) -> str:
-    """Return the example's www.cf for the lab's servers, with the slow downloads.
+    """Return the example's www.cf for two servers, with the slow downloads.
 
-    The scheduler is rr: wlc would hide a dead server from the clients.
+    These are by direct routing from the first one, and masqueraded from the second. The scheduler
+    is rr: wlc would hide a dead server from the clients.
     """
     text = (EXAMPLES / "ha.d" / "www.cf").read_text()
     for old, new in {
@@ -63,10 +60,11 @@ def _www_cf(servers: Sequence[str]) -> str:
     }.items():
         assert old in text
         text = text.replace(old, new)
-    for port, method in zip(TRICKLE_PORTS, ("gate", "masq")):
-        text += f"\nvirtual = {VIP}:{port}\n    checktype = connect\n    scheduler = rr\n"
-        text += "".join(f"    real = {each}:{port} {method}\n" for each in servers)
-    return text
+    text += f"\nvirtual = {VIP}:{SLOW_PORT}\n    checktype = connect\n    scheduler = rr\n"
+    return text + "".join(
+        f"    real = {each}:{SLOW_PORT} {method}\n"
+        for each, method in zip(servers, ("gate", "masq"))
+    )
 
 
 def documents(document: Document, servers: Sequence[str]) -> Pieces:
@@ -86,7 +84,7 @@ def documents(document: Document, servers: Sequence[str]) -> Pieces:
     names = "".join(f"{each} www{place}.domain.com\n" for place, each in enumerate(servers, 1))
     authkeys = (EXAMPLES / "ha.d" / "authkeys").read_text()
     files = {
-        "etc/ha.d/ha.cf": File(_quick(f"{ha_cf}auto_failback on\n")),
+        "etc/ha.d/ha.cf": File(f"{ha_cf}auto_failback on\n"),
         "etc/ha.d/haresources": File(document.haresources),
         "etc/ha.d/authkeys": File(authkeys, 0o600),
         "etc/ha.d/resource.d/lvs": File(lvs, 0o755),
@@ -96,9 +94,3 @@ def documents(document: Document, servers: Sequence[str]) -> Pieces:
         "usr/lib/mon/alert.d/lvs.alert": File(document.alert, 0o755),
     }
     return Pieces(files, is_ours=False)
-
-
-def _quick(ha_cf: str) -> str:
-    """Return ha.cf with a short wait for the other director at boot; its other times stay."""
-    initdead = re.compile(r"^initdead\s.*\n", re.MULTILINE)
-    return f"{initdead.sub('', ha_cf)}initdead {INITDEAD}\n"

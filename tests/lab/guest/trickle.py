@@ -1,11 +1,10 @@
-"""A slow download: numbers, one a line, for as long as the client listens. `trickle.py PORT…`."""
+"""A slow download: numbers, one a line, for as long as the client listens. `trickle.py PORT`."""
 
 from __future__ import annotations
 
 import itertools
 import socketserver
 import sys
-import threading
 import time
 
 PAUSE = 0.1
@@ -32,8 +31,6 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    servers = [Server(("0.0.0.0", int(port)), Trickle) for port in sys.argv[1:]]
-    for server in servers[1:]:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", flush=True)
-    servers[0].serve_forever()
+    with Server(("0.0.0.0", int(sys.argv[1])), Trickle) as server:
+        print("ready", flush=True)
+        server.serve_forever()

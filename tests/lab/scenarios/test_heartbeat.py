@@ -5,6 +5,7 @@ The same with the document's own pieces beside it, for comparison.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from tests.lab.addresses import VIP
 from tests.lab.arp import Watcher
 from tests.lab.download import Download, Trickle, downloading
 from tests.lab.node import Node, Pair
+from tests.lab.pieces import SLOW_PORT
 
 if TYPE_CHECKING:
     from tests.lab.client import Answers
@@ -68,7 +70,7 @@ def site(lab: Topology) -> Iterator[Path]:
         for server in servers:
             server.web.start()
             log = folder / f"trickle-{server.name}"
-            ending.enter_context(Trickle(server, pieces.TRICKLE_PORTS, log))
+            ending.enter_context(Trickle(server, SLOW_PORT, log))
         yield folder
     lab.client.do("ip", "neigh", "flush", "all")
 
@@ -138,10 +140,12 @@ class Scene:
         return healed
 
     def download(self) -> None:
-        """Open the downloads, and wait until the other director can know of them."""
-        for port in pieces.TRICKLE_PORTS if self._is_ours else [pieces.SLOW_PORT]:
-            opened = self._ending.enter_context(downloading(self._lab.client, VIP, port))
+        """Open a download from each real server, with ours by direct routing and masqueraded."""
+        for _ in range(2):
+            opened = self._ending.enter_context(downloading(self._lab.client, VIP, SLOW_PORT))
             self.downloads.append(opened)
+        open_to = re.findall(rf"(\S+):{SLOW_PORT}$", self._pair.lvs1.connections, re.MULTILINE)
+        assert set(open_to) == {each.address for each in self._lab.real_servers[:2]}
         self._go_on_downloading("at first")
 
     def _go_on_downloading(self, when: str) -> None:
@@ -191,7 +195,7 @@ class Scene:
         """Have lvs1 give everything to lvs2."""
         begun = time.monotonic()
         with self._taking_over(self._pair.lvs2):
-            self._pair.lvs1.do("/usr/share/heartbeat/hb_standby")
+            self._pair.lvs1.stand_by()
         return self._seen_since(begun)
 
     def _seen_since(self, begun: float) -> Change:
