@@ -14,8 +14,8 @@ from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.machine import Machine
 
 _SECONDS = 900
-# Each takes hundreds of times as long as on the bare machine.
-_SERVERS = 200
+_SERVERS = 1000
+# The emulated machine takes ten times as long.
 _REPEATS = 3
 
 
