@@ -6,7 +6,6 @@ What the plain probe cannot do goes this way; the verdict is made by the same fu
 from __future__ import annotations
 
 import base64
-import errno
 import functools
 import http.client
 import io
@@ -27,6 +26,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 from lvsalert.errors import UsageError
 from lvsalert.probes import http_tls, tls
 from lvsalert.probes.http import Check, host_header, judge
+from lvsalert.probes.https_reasons import reason_of
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
 
@@ -39,8 +39,6 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close
 _MAX_REDIRECTS = 10
 _NOTHING_CAME = "nothing came"
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-# How a reset shows, by where in a conversation it comes.
-_RESET = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN))
 
 
 class Access(NamedTuple):
@@ -94,7 +92,7 @@ def fetch(check: Check, access: Access, reach: Reach) -> Judge:
                     raise
                 return _failure(f"{where}{error}")
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                return _failure(f"{where}{_reason(error, reach, server.stage)}")
+                return _failure(f"{where}{reason_of(error, reach, server.stage)}")
             where = f"redirected to {url[:200]}: "
     return _failure(f"{where}more than {_MAX_REDIRECTS} redirects")
 
@@ -278,7 +276,7 @@ def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[byte
         ):
             body += piece
     except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-        return bytes(body), _reason(error, reach, "the body broke off")
+        return bytes(body), reason_of(error, reach, "the body broke off")
     return bytes(body), ""
 
 
@@ -288,44 +286,3 @@ def _head_of(response: requests.Response) -> bytes:
     lines = [f"HTTP/{version} {response.status_code} {response.reason or ''}".rstrip()]
     lines += [f"{name}: {value}" for name, value in response.raw.headers.items()]
     return "\r\n".join(lines).encode("latin-1", "backslashreplace")
-
-
-def _reason(error: BaseException, reach: Reach, stage: str) -> str:
-    """Return what went wrong between here and the server, without a library's layers around it."""
-    causes = _causes(error)
-    if any(isinstance(each, (TimeoutError, socket.timeout)) for each in causes):
-        return f"{reach.late}, {stage}"
-    for kind, reason in _REASONS:
-        if any(isinstance(each, kind) for each in causes):
-            return reason.format(stage=stage)
-    for each in causes:
-        if isinstance(each, ssl.SSLError) or (isinstance(each, OSError) and each.errno in _RESET):
-            return tls.broken_off(each, stage)
-    last = causes[-1]
-    if isinstance(last, OSError) and last.strerror:
-        return last.strerror
-    return str(last) or type(last).__name__
-
-
-# In this order, since one may come of another.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (http.client.RemoteDisconnected, "closed without a word"),
-    (http.client.BadStatusLine, "the answer is not HTTP"),
-    (http.client.UnknownProtocol, "the answer is not HTTP"),
-    (http.client.IncompleteRead, "closed too early, {stage}"),
-)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and what it came from, the innermost last."""
-    found = [error]
-    while True:
-        last = found[-1]
-        inner = getattr(last, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
-        if inner is None and last.args and isinstance(last.args[0], BaseException):
-            inner = last.args[0]
-        if inner is None or inner in found:
-            return found
-        found.append(inner)

@@ -61,7 +61,7 @@ def over(
     try:
         stream = Stream(context, sock, name)
     except ValueError as error:  # a name that cannot be one (RFC 6066, 3)
-        return Verdict(f"TLS: {error}", b"")
+        return Verdict(f"TLS: {name!r} cannot be verified: {error.__cause__ or error}", b"")
     inner = talk(stream, target)
     try:
         wanted = next(inner)
