@@ -91,7 +91,7 @@ class Director(Host):
             lambda: self.table == wanted,
             deadline,
             lambda: "the table is\n" + "\n".join(wanted) + "\nit is\n" + "\n".join(self.table),
-            pause=0.2,
+            pause=0.4,
         )
 
     def mon(

@@ -34,7 +34,7 @@ def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
         server.ftp.start()
     director.lay(WEB, WEB1, WEB2, FTP, FTP1, FTP2)
 
-    with director.mon(folder, example("mon.cf", interval=10)) as mon, client.asking(VIP_WEB) as web:
+    with director.mon(folder, example("mon.cf", interval=5)) as mon, client.asking(VIP_WEB) as web:
         web.wait_for_server("real1", "real2")
 
         mon.command("test alert www1 http 1 table")

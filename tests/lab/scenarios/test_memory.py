@@ -50,7 +50,7 @@ def test_two_causes_keep_a_server_out(lab: Topology, folder: Path) -> None:
                 lambda: {"www/http", "www/ping"} <= set(re.findall(r"www/\w+", _status(lab))),
                 120,
                 lambda: f"both causes are there\n{_status(lab)}",
-                pause=0.5,
+                pause=2,
             )
             director.wait_for_table(SERVICE, TWO, THREE)
             if first == "http":
@@ -116,7 +116,7 @@ def test_a_server_comes_back_slowly(lab: Topology, folder: Path) -> None:
     """A server that comes back starts with a tenth of its weight, and ends with all of it."""
     director, server = lab.director1, lab.real_servers[0]
     lab.start_web()
-    text = group(HOSTS, {"weight": "100", "slow_start": "20"})
+    text = group(HOSTS, {"weight": "100", "slow_start": "15"})
     with director.mon(folder, text):
         director.wait_for_table(SERVICE, *(each.replace("-w 5", "-w 100") for each in ALL[1:]))
         server.web.kill()
