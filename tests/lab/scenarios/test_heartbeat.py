@@ -38,7 +38,7 @@ SECONDS = 90
 
 
 class Crash(NamedTuple):
-    """What clients saw of a crash: seconds until one was answered again, and until all were.
+    """What clients saw of a crash: seconds until one was served again, and until all who ask are.
 
     The last one is how many connections the second director gave to a dead real server.
     """
@@ -178,7 +178,7 @@ class Scene:
         failures = self.answers.failures_since(died)
         return Crash(
             self.answers.longest_gap(died - 1),
-            max(first.ended, *(each.ended for each in failures)) - died,
+            max(first.ended, *(each.begun for each in failures)) - died,
             len(self.answers.refused_since(first.begun)),
         )
 
