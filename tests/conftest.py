@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.certificates import Authority
 from tests.harness.installation import Installation, install
 from tests.harness.places import open_folder
 from tests.harness.standin import StandIn
@@ -15,6 +14,8 @@ from tests.harness.standin import StandIn
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from tests.harness.certificates import Authority
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,6 +40,9 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority for TLS servers under test."""
+    # What it needs takes seconds to import in the lab's guest, where nobody asks for it.
+    from tests.harness.certificates import Authority
+
     return Authority(tmp_path_factory.mktemp("authority"))
 
 

@@ -27,13 +27,13 @@ PROGRAMS = (
 DATA = (
     *("/etc/ld.so.cache", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts"),
     *("/etc/services", "/etc/protocols", "/etc/localtime", "/etc/iproute2"),
-    *("/usr/lib/locale/C.utf8", "/usr/lib/x86_64-linux-gnu/gconv"),
+    *("/usr/lib/locale/C.utf8", "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache"),
 )
 # Parts of Python's library and of the virtual environment that nothing in the guest imports.
 _UNUSED = re.compile(
     r"config-\d.*|test|idlelib|lib2to3|pydoc_data|ensurepip|tkinter|turtledemo|.*\.opt-[12]\.pyc|"
-    r"mypy.*|.*__mypyc.*|ast_serialize.*|librt.*|ruff.*|hypothesis.*|_hypothesis.*|pip.*|"
-    r"setuptools.*|pkg_resources.*|\..*"
+    r"mypy.*|.*__mypyc.*|ast_serialize.*|librt.*|ruff.*|hypothesis.*|_hypothesis.*|pip(-.*)?|"
+    r"setuptools.*|pkg_resources.*|trustme.*|cryptography.*|_?cffi.*|pycparser.*|\..*"
 )
 
 
