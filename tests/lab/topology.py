@@ -48,6 +48,9 @@ class Topology:
             director.filter_packets()
         for part in STATE.glob("ledger.db*"):
             part.unlink()
+        # An address that moved would be looked for where it was.
+        for host in (*self.real_servers, self.director1, self.director2, self.client):
+            host.ip(["neigh flush all"])
         self.client.asked.clear()
 
     def story(self) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.addresses import VIP, VIP6
+from tests.lab.addresses import GATEWAY, VIP, VIP6
 from tests.lab.topology import Topology
 
 NAMES = {"real1", "real2", "real3"}
@@ -26,15 +26,15 @@ def test_the_client_reaches_every_real_server(lab: Topology, method: str) -> Non
 
 def test_masquerading_maps_the_port(lab: Topology) -> None:
     """Masquerading brings the client from port 80 to the real servers' port 8080 and back."""
-    lab.director1.lay(
-        f"-A -t {VIP}:80 -s rr",
-        *(f"-a -t {VIP}:80 -r {server.address}:8080 -m" for server in lab.real_servers),
-    )
-    lab.start_web()
-    with lab.client.asking(f"{VIP}:80") as answers:
-        begun = answers.wait_for(6)
-    assert answers.servers_since(begun) == NAMES
-    assert answers.failures_since(begun) == []
+    _masquerade(lab)
+
+
+def test_a_scenario_finds_no_old_neighbours(lab: Topology) -> None:
+    """A real server that took another host for the gateway does so no more after a reset."""
+    for server in lab.real_servers:
+        server.ip([f"neigh replace {GATEWAY} lladdr 02:00:00:00:00:01 nud stale dev eth0"])
+    lab.reset()
+    _masquerade(lab)
 
 
 def test_direct_routing_in_ipv6(lab: Topology) -> None:
@@ -60,6 +60,19 @@ def test_udp(lab: Topology, method: str) -> None:
     for server in lab.real_servers:
         server.echo.start()
     with lab.client.asking(f"{VIP}:7", udp=True) as answers:
+        begun = answers.wait_for(6)
+    assert answers.servers_since(begun) == NAMES
+    assert answers.failures_since(begun) == []
+
+
+def _masquerade(lab: Topology) -> None:
+    """Have the client reach each real server's port 8080 by the service's port 80, and back."""
+    lab.director1.lay(
+        f"-A -t {VIP}:80 -s rr",
+        *(f"-a -t {VIP}:80 -r {server.address}:8080 -m" for server in lab.real_servers),
+    )
+    lab.start_web()
+    with lab.client.asking(f"{VIP}:80") as answers:
         begun = answers.wait_for(6)
     assert answers.servers_since(begun) == NAMES
     assert answers.failures_since(begun) == []
