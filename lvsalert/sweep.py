@@ -19,6 +19,7 @@ from typing import Callable, NamedTuple
 from lvsalert import sockets
 from lvsalert.model import Result, State, join_endpoint
 from lvsalert.resolve import MAX_LOOKUPS, Lookups, numeric
+from lvsalert.waking import Waker
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -148,6 +149,8 @@ class _Sweep:
         self._max_lookups = lookups
         self._prefer_ipv6 = prefer_ipv6
         self._epoll = select.epoll()
+        self._waker = Waker()
+        self._epoll.register(self._waker, READ)
         self._ready: deque[_Task] = deque()
         self._active: dict[int, _Task] = {}
         # (when, a number that no other entry has, task); entries of tasks that moved on are stale.
@@ -162,6 +165,7 @@ class _Sweep:
             if task.sock is not None:
                 task.sock.close()
         self._epoll.close()
+        self._waker.close()
         if self._lookups is not None:
             self._lookups.close()
 
@@ -181,6 +185,8 @@ class _Sweep:
                 task = self._active.get(descriptor)
                 if task is not None:
                     self._resume(task)
+                elif descriptor == self._waker.fileno():
+                    self._waker.drain()
                 elif self._lookups is not None:
                     self._take_names(self._lookups)
             self._end_overdue()

@@ -19,7 +19,7 @@ HOUSE = {
     "contracts": "config heartbeat mon plugins policy table timeline wish",
     "outside": (
         "access descriptors ipvsadm journal ledger maintenance moncmd naming probes resolve sweep "
-        "witness workers www"
+        "waking witness workers www"
     ),
     "use cases": (
         "alert check director drain filed history install mon_cf monitor step sync undo verdicts "

@@ -17,6 +17,7 @@ from lvsalert.probes.icmp_packet import Trouble
 from lvsalert.probes.icmp_socket import EchoSocket, Received
 from lvsalert.resolve import MAX_LOOKUPS, Address, look_up, numeric
 from lvsalert.sweep import OUT_OF_TIME
+from lvsalert.waking import Waker
 from lvsalert.workers import Workers
 
 # As ping(8) and fping(8) send by default: 64 bytes of ICMP.
@@ -120,6 +121,8 @@ class _Pinger:
         self._open = hosts
         self._token = secrets.token_bytes(_TOKEN_BYTES)
         self._poll = select.poll()
+        self._waker = Waker()
+        self._poll.register(self._waker, select.POLLIN)
         # By family: the sockets, and why there is none.
         self._sockets: dict[int, EchoSocket] = {}
         self._unusable: dict[int, OSError] = {}
@@ -133,6 +136,7 @@ class _Pinger:
         self._named: dict[str, list[_Target]] = {}
 
     def close(self) -> None:
+        self._waker.close()
         for echo in self._sockets.values():
             echo.close()
         if self._lookups is not None:
@@ -142,6 +146,8 @@ class _Pinger:
         self._take(targets)
         while self._open and (now := time.monotonic()) < deadline:
             ready = self._poll.poll(min(deadline - now, self._pause(now)) * 1000)
+            if ready:
+                self._waker.drain()
             for family, echo in self._sockets.items():
                 for received in echo.receive() if ready else echo.errors():
                     self._judge(family, received)

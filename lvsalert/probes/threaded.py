@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 from lvsalert.model import Result, State, join_endpoint
 from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups, numeric
 from lvsalert.sweep import OUT_OF_TIME, Target, Verdict
+from lvsalert.waking import Waker
 from lvsalert.workers import Workers
 
 if TYPE_CHECKING:
@@ -140,12 +141,15 @@ def probe_in_threads(
     """
     pool = _Pool(targets, fetch, timeout, min(concurrency, MAX_THREADS))
     names = Lookups(pool.named, limit=lookups, prefer_ipv6=prefer_ipv6)
+    waker = Waker()
     try:
         poll = select.poll()
+        poll.register(waker, select.POLLIN)
         poll.register(pool.threads, select.POLLIN)
         poll.register(names, select.POLLIN)
         while len(pool.results) < len(targets) and (left := deadline - time.monotonic()) > 0:
             poll.poll(min(left, pool.next_overdue(), names.next_overdue(timeout)) * 1000)
+            waker.drain()
             for found in names.take(timeout):
                 for index in pool.named[found.name]:
                     if found.addresses:
@@ -154,6 +158,7 @@ def probe_in_threads(
                         pool.complete(index, Verdict(found.reason, b""), found.seconds)
             pool.take()
     finally:
+        waker.close()
         pool.threads.close()
         names.close()
     return [
