@@ -71,10 +71,12 @@ class Client:
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up; without a farewell where there is no time for one."""
         self._writer.close()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        try:
             await self._writer.wait_closed()
+        except (OSError, asyncio.CancelledError):
+            self.drop()
 
 
 Talk = Callable[[Client], Coroutine[Any, Any, None]]
@@ -156,8 +158,8 @@ class Misbehaving:
         except (OSError, asyncio.CancelledError):
             pass  # the client hung up, or the test is over
         finally:
-            self._clients.discard(task)
             await client.close()
+            self._clients.discard(task)
 
     async def _close(self) -> None:
         self._server.close()
