@@ -28,11 +28,11 @@ LOGIN = ("--user", "me")
 def script(answers: Mapping[bytes, bytes], greeting: bytes = b"220 ready\r\n") -> Talk:
     """Greet, and answer each command by its first word; 502 to any other, silence to `b""`."""
 
-    async def talk(client: Client) -> None:
-        await client.send(greeting)
-        while line := await client.line():
+    def talk(client: Client) -> None:
+        client.send(greeting)
+        while line := client.line():
             word = line.split()[0].upper() if line.split() else b""
-            await client.send(answers.get(word, b"502 Not here.\r\n"))
+            client.send(answers.get(word, b"502 Not here.\r\n"))
 
     return talk
 

@@ -178,18 +178,18 @@ def _time_for(reason: str) -> tuple[str, str]:
 def _drops(answer: bytes) -> Talk:
     """Answer with `answer`, and hang up without the farewell of TLS."""
 
-    async def talk(client: Client) -> None:
-        await client.request()
-        await client.send(answer)
+    def talk(client: Client) -> None:
+        client.request()
+        client.send(answer)
         client.drop()
 
     return talk
 
 
-async def _resets_in_body(client: Client) -> None:
+def _resets_in_body(client: Client) -> None:
     """Break off the body with a reset."""
-    await client.request()
-    await client.send(OK + b"Content-Length: 1000\r\n\r\ntest page\n")
+    client.request()
+    client.send(OK + b"Content-Length: 1000\r\n\r\ntest page\n")
     client.reset()
 
 
@@ -270,10 +270,10 @@ def test_long_request_goes_whole_over_tls(
 ) -> None:
     """A request of many records, which a server takes late, is sent to its end."""
 
-    async def talk(client: Client) -> None:
-        assert (await client.line()).endswith(b"/the-end HTTP/1.1\r\n")
-        await client.request()
-        await client.send(GOOD_PAGE)
+    def talk(client: Client) -> None:
+        assert client.line().endswith(b"/the-end HTTP/1.1\r\n")
+        client.request()
+        client.send(GOOD_PAGE)
 
     with Misbehaving(talk, certificate=authority.valid("127.0.0.1")) as server:
         long = ("--url", "/on" * 20000 + "/the-end")
@@ -290,9 +290,9 @@ def test_server_that_wants_our_certificate_is_a_failure(
         assert reasons(http(*tls, *cacert, place)) == {place: "status 400 is not accepted"}
 
 
-async def _resets_handshake(client: Client) -> None:
+def _resets_handshake(client: Client) -> None:
     """Answer the greeting of TLS, which has a line's end in it, with a reset."""
-    await client.line()
+    client.line()
     client.reset()
 
 
@@ -343,14 +343,14 @@ def test_tls_server_is_no_plain_server(folder: Path, authority: Authority) -> No
 def _redirects(to: str, then: bytes = GOOD_PAGE, status: bytes = b"302 Found") -> Talk:
     """Answer / with a redirect `to`, and everything else with `then`."""
 
-    async def talk(client: Client) -> None:
-        line = await client.line()
-        await client.request()
+    def talk(client: Client) -> None:
+        line = client.line()
+        client.request()
         if line.startswith(b"GET / "):
             location = to.encode("latin-1")
-            await client.send(b"HTTP/1.1 %b\r\nLocation: %b\r\n\r\n" % (status, location))
+            client.send(b"HTTP/1.1 %b\r\nLocation: %b\r\n\r\n" % (status, location))
         else:
-            await client.send(then)
+            client.send(then)
 
     return talk
 
@@ -445,14 +445,14 @@ def test_redirect_without_a_place_is_judged_itself() -> None:
 def test_redirect_with_an_endless_body_is_followed() -> None:
     """A redirect's own body is not awaited beyond --max-bytes."""
 
-    async def talk(client: Client) -> None:
-        line = await client.line()
-        await client.request()
+    def talk(client: Client) -> None:
+        line = client.line()
+        client.request()
         if line.startswith(b"GET / "):
-            await client.send(b"HTTP/1.1 302 Found\r\nLocation: /page\r\n\r\n")
+            client.send(b"HTTP/1.1 302 Found\r\nLocation: /page\r\n\r\n")
             while True:
-                await client.send(b"moved " * 10000)
-        await client.send(GOOD_PAGE)
+                client.send(b"moved " * 10000)
+        client.send(GOOD_PAGE)
 
     with Misbehaving(talk) as server:
         assert failed(http("--follow", "--status", "200", server.place)) == []

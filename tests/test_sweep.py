@@ -247,14 +247,15 @@ def test_deadline_ends_what_is_open() -> None:
 
 def test_no_more_hosts_at_once_than_asked_for() -> None:
     """The cap on open sockets holds, and everybody gets a turn."""
-    present, most = 0, 0
+    present: list[Client] = []
+    most = 0
 
-    async def counted(client: Client) -> None:
-        nonlocal present, most
-        present += 1
-        most = max(most, present)
-        await PAGE(client)
-        present -= 1
+    def counted(client: Client) -> None:
+        nonlocal most
+        present.append(client)
+        most = max(most, len(present))
+        PAGE(client)
+        present.remove(client)
 
     with Misbehaving(counted) as server:
         results = swept(targets(*[server.place] * 30), concurrency=3)

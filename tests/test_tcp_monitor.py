@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 ADDRESSES = ("127.0.0.1", "::1")
 
 
-async def echo_after_the_end(client: Client) -> None:
+def echo_after_the_end(client: Client) -> None:
     """Answer with what was sent, once the other side has sent all of it."""
     heard = b""
-    while line := await client.line():
+    while line := client.line():
         heard += line
-    await client.send(b"you said " + heard)
-    await client.close()
+    client.send(b"you said " + heard)
+    client.close()
 
 
 @contextlib.contextmanager
@@ -105,12 +105,12 @@ def test_what_is_sent_and_its_end_arrive(address: str, sent: str) -> None:
         assert failed(tcp("-t", "5", "--send", sent, "-m", "else", server.place)) == [server.place]
 
 
-async def greets_at_length(client: Client) -> None:
+def greets_at_length(client: Client) -> None:
     """Greet in many records of TLS, the word that counts at the end."""
     for _ in range(20):
-        await client.send(b"* spam " * 200)
-    await client.send(b"* OK ready\r\n")
-    await client.hangs_up()
+        client.send(b"* spam " * 200)
+    client.send(b"* OK ready\r\n")
+    client.hangs_up()
 
 
 OVER_TLS = {

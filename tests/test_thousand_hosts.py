@@ -54,12 +54,12 @@ SLOW = {
 }
 
 
-async def admits(client: Client) -> None:
+def admits(client: Client) -> None:
     """Let everybody in."""
-    await client.send(b"220 ready\r\n")
+    client.send(b"220 ready\r\n")
     answers = {b"USER": b"331 Who?\r\n", b"PASS": b"230 In.\r\n", b"QUIT": b"221 Bye.\r\n"}
-    while line := await client.line():
-        await client.send(answers[line.split()[0]])
+    while line := client.line():
+        client.send(answers[line.split()[0]])
 
 
 @contextlib.contextmanager

@@ -67,8 +67,9 @@ def ending() -> Iterator[None]:
     signal.signal(SIGNAL, before)
 
 
-def _sends(thread: int) -> None:
-    """Send the signal to this process when a thread of it sleeps in a system call."""
+def _sends(thread: int, asked: list[str]) -> None:
+    """Send the signal to this process when a thread of it waits for the name's addresses."""
+    wait_until(lambda: NAME in asked, 20, "the name is looked up")
     state = Path(f"/proc/self/task/{thread}/stat")
     wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "S", 20, "it waits")
     os.kill(os.getpid(), SIGNAL)
@@ -80,12 +81,7 @@ def test_signal_just_before_a_wait_ends_it(waits: Callable[[], None]) -> None:
     """The handler runs at once, and not when the host's time is up."""
     begun = time.monotonic()
     with knowing({}, [NAME]) as names:
-        sender = threading.Thread(
-            target=lambda me=threading.get_native_id(): (
-                wait_until(lambda: NAME in names.asked, 20, "the name is looked up"),
-                _sends(me),
-            )
-        )
+        sender = threading.Thread(target=_sends, args=(threading.get_native_id(), names.asked))
         sender.start()
         # The sender, who began before, still takes the signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})

@@ -1,22 +1,20 @@
 """Servers that misbehave, one way each, on loopback ports of their own.
 
-A way of misbehaving is a coroutine that gets one accepted client; `Misbehaving` runs it for each
-of them on a single thread. What needs no accepted client is a context manager of its own:
-`refusing` and `unanswering`.
+A way of misbehaving is a function that gets one accepted client; `Misbehaving` runs it for each of
+them in a thread. What needs no accepted client is a context manager of its own: `refusing` and
+`unanswering`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
 import struct
 import threading
-from asyncio import StreamReader, StreamWriter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Callable
 
 from tests.harness.places import free_port, join
 
@@ -33,53 +31,64 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 class Client:
     """One accepted connection; what the client sent is also noted in the server's `heard`."""
 
-    def __init__(self, reader: StreamReader, writer: StreamWriter, heard: bytearray) -> None:
-        """Wrap the two halves that asyncio gives."""
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, sock: socket.socket, heard: bytearray, over: threading.Event) -> None:
+        """Take a connection; `over` is set when nobody is to wait any more."""
+        self._sock = sock
+        self._stream = sock.makefile("rb")
         self._heard = heard
+        self._over = over
 
-    async def line(self) -> bytes:
+    def line(self) -> bytes:
         """Return the client's next line with its end, or nothing when it hung up."""
-        line = await self._reader.readline()
+        line = self._stream.readline()
         self._heard += line
         return line
 
-    async def request(self) -> None:
+    def request(self) -> None:
         """Read an HTTP request up to the empty line that ends its headers."""
-        while (await self.line()).strip():
+        while self.line().strip():
             pass
 
-    async def hangs_up(self) -> None:
+    def hangs_up(self) -> None:
         """Read until the client hangs up."""
-        while part := await self._reader.read(65536):
+        while part := self._stream.read1(65536):
             self._heard += part
 
-    async def send(self, words: bytes) -> None:
+    def send(self, words: bytes) -> None:
         """Send `words`, at the client's pace."""
-        self._writer.write(words)
-        await self._writer.drain()
+        self._sock.sendall(words)
+
+    def pause(self, seconds: float) -> None:
+        """Let some time go by, but not the end of the server."""
+        if self._over.wait(seconds):
+            raise InterruptedError
 
     def reset(self) -> None:
         """Break the connection with a reset in place of an orderly end (socket(7), SO_LINGER)."""
-        connection = self._writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        self._writer.transport.abort()
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self._stream.close()
+        self._sock.close()
 
     def drop(self) -> None:
-        """Hang up without the farewell of TLS (RFC 8446, 6.1), as many servers do."""
-        self._writer.transport.abort()
+        """Hang up without the farewell of TLS (RFC 8446, 6.1), as many servers do.
 
-    async def close(self) -> None:
-        """Hang up; without a farewell where there is no time for one."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except (OSError, asyncio.CancelledError):
-            self.drop()
+        What the client has sent is read first: left unread it would be answered by a reset.
+        """
+        with contextlib.suppress(OSError):
+            while socket.socket.recv(self._sock, 65536, socket.MSG_DONTWAIT):
+                pass
+        self._stream.close()
+        self._sock.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self._sock.unwrap()
+        self.drop()
 
 
-Talk = Callable[[Client], Coroutine[Any, Any, None]]
+Talk = Callable[[Client], None]
 
 
 class Misbehaving:
@@ -100,12 +109,16 @@ class Misbehaving:
         self._talk = talk
         self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
         self.port = free_port(self.addresses[0]) if port is None else port
-        self._certificate = certificate
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate.chain, certificate.key)
         self.heard = bytearray()
         self.connections = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._clients: set[asyncio.Task[None]] = set()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        # Listeners and clients, each with the thread that waits for it.
+        self._open: dict[socket.socket, threading.Thread] = {}
 
     @property
     def place(self) -> str:
@@ -119,8 +132,13 @@ class Misbehaving:
 
     def __enter__(self) -> Self:
         """Listen."""
-        self._thread.start()
-        self._server = self._run(self._listen())
+        with contextlib.ExitStack() as failing:
+            for address in self.addresses:
+                place, family = (address, self.port), _family(address)
+                listener = socket.create_server(place, family=family, backlog=1024)
+                failing.callback(listener.close)
+                self._serve(listener, self._accept)
+            failing.pop_all()
         return self
 
     def __exit__(
@@ -130,43 +148,55 @@ class Misbehaving:
         trace: TracebackType | None,
     ) -> None:
         """Hang up on everybody."""
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._over.set()
+        while self._open:
+            with self._lock:
+                threads = list(self._open.values())
+                for sock in self._open:
+                    with contextlib.suppress(OSError):
+                        # Below TLS, which would wait for its client.
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+    def _serve(self, sock: socket.socket, wait: Callable[[socket.socket], None]) -> None:
+        """Have a thread wait for a socket, and close it in the end."""
 
-    async def _listen(self) -> asyncio.AbstractServer:
-        tls = None
-        if self._certificate is not None:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(self._certificate.chain, self._certificate.key)
-        return await asyncio.start_server(
-            self._accepted, self.addresses, self.port, ssl=tls, backlog=1024
-        )
+        def run() -> None:
+            try:
+                wait(sock)
+            except OSError:
+                pass  # the client hung up, or the test is over
+            finally:
+                with self._lock:
+                    del self._open[sock]
+                sock.close()
 
-    async def _accepted(self, reader: StreamReader, writer: StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._clients.add(task)
-        self.connections += 1
-        client = Client(reader, writer, self.heard)
+        with self._lock:
+            self._open[sock] = thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._over.is_set():
+            client, _ = listener.accept()
+            # What is said goes out at once, before a reset that would drop it.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                client = self._tls.wrap_socket(
+                    client, server_side=True, do_handshake_on_connect=False
+                )
+            self._serve(client, self._accepted)
+
+    def _accepted(self, sock: socket.socket) -> None:
+        if isinstance(sock, ssl.SSLSocket):
+            sock.do_handshake()
+        with self._lock:
+            self.connections += 1
+        client = Client(sock, self.heard, self._over)
         try:
-            await self._talk(client)
-        except (OSError, asyncio.CancelledError):
-            pass  # the client hung up, or the test is over
+            self._talk(client)
         finally:
-            await client.close()
-            self._clients.discard(task)
-
-    async def _close(self) -> None:
-        self._server.close()
-        clients = list(self._clients)
-        for task in clients:
-            task.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
+            client.close()
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -198,46 +228,46 @@ def unanswering(address: str = "127.0.0.1") -> Iterator[str]:
         yield join(address, listener.getsockname()[1])
 
 
-async def silent(client: Client) -> None:
+def silent(client: Client) -> None:
     """Accept, and say nothing for ever."""
-    await client.hangs_up()
+    client.hangs_up()
 
 
-async def resets(client: Client) -> None:
+def resets(client: Client) -> None:
     """Answer the connection with a reset."""
     client.reset()
 
 
-async def resets_after_request(client: Client) -> None:
+def resets_after_request(client: Client) -> None:
     """Read an HTTP request, and answer with a reset."""
-    await client.request()
+    client.request()
     client.reset()
 
 
-async def closes(client: Client) -> None:
+def closes(client: Client) -> None:
     """Hang up without a word."""
 
 
-async def hears_and_closes(client: Client) -> None:
+def hears_and_closes(client: Client) -> None:
     """Read a line, or the greeting of TLS, and hang up.
 
     A greeting has a line's end in it, as the number of the extension that tells the groups (RFC
     8446, 4.2). Who hangs up with it unread resets the connection.
     """
-    await client.line()
+    client.line()
 
 
-async def closes_after_request(client: Client) -> None:
+def closes_after_request(client: Client) -> None:
     """Read the whole request, and hang up without a word."""
-    await client.request()
+    client.request()
 
 
 def says(words: bytes) -> Talk:
     """Say `words` at once, whatever the client wants, and wait for it to hang up."""
 
-    async def talk(client: Client) -> None:
-        await client.send(words)
-        await client.hangs_up()
+    def talk(client: Client) -> None:
+        client.send(words)
+        client.hangs_up()
 
     return talk
 
@@ -245,9 +275,9 @@ def says(words: bytes) -> Talk:
 def replies(answer: bytes) -> Talk:
     """Read an HTTP request, send `answer`, hang up."""
 
-    async def talk(client: Client) -> None:
-        await client.request()
-        await client.send(answer)
+    def talk(client: Client) -> None:
+        client.request()
+        client.send(answer)
 
     return talk
 
@@ -255,10 +285,10 @@ def replies(answer: bytes) -> Talk:
 def replies_and_stays(answer: bytes) -> Talk:
     """Read an HTTP request, send `answer`, and leave the connection open."""
 
-    async def talk(client: Client) -> None:
-        await client.request()
-        await client.send(answer)
-        await client.hangs_up()
+    def talk(client: Client) -> None:
+        client.request()
+        client.send(answer)
+        client.hangs_up()
 
     return talk
 
@@ -266,10 +296,10 @@ def replies_and_stays(answer: bytes) -> Talk:
 def dribbles(answer: bytes, seconds: float = 1.0) -> Talk:
     """Send `answer` byte by byte, one every `seconds`."""
 
-    async def talk(client: Client) -> None:
+    def talk(client: Client) -> None:
         for number in range(len(answer)):
-            await client.send(answer[number : number + 1])
-            await asyncio.sleep(seconds)
+            client.send(answer[number : number + 1])
+            client.pause(seconds)
 
     return talk
 
@@ -277,11 +307,11 @@ def dribbles(answer: bytes, seconds: float = 1.0) -> Talk:
 def endless(beginning: bytes, repeated: bytes) -> Talk:
     """Send `beginning`, then `repeated` as often and as fast as the client takes it."""
 
-    async def talk(client: Client) -> None:
-        await client.send(beginning)
+    def talk(client: Client) -> None:
+        client.send(beginning)
         part = repeated * max(1, 65536 // len(repeated))
         while True:
-            await client.send(part)
+            client.send(part)
 
     return talk
 
@@ -303,22 +333,22 @@ truncated = replies(OK + b"Content-Length: 1000\r\n\r\ntest page\n")
 def ftp(greeting: bytes = b"220 ready\r\n", farewell: bytes | None = b"221 Goodbye.\r\n") -> Talk:
     """Greet as an FTP server does (RFC 959), answer QUIT with `farewell`, or hang up if None."""
 
-    async def talk(client: Client) -> None:
-        await client.send(greeting)
-        while line := await client.line():
+    def talk(client: Client) -> None:
+        client.send(greeting)
+        while line := client.line():
             if line.strip().upper() == b"QUIT":
                 if farewell is not None:
-                    await client.send(farewell)
+                    client.send(farewell)
                 return
-            await client.send(b"500 Unknown command.\r\n")
+            client.send(b"500 Unknown command.\r\n")
 
     return talk
 
 
-async def ftp_resets(client: Client) -> None:
+def ftp_resets(client: Client) -> None:
     """Greet, and answer QUIT with a reset."""
-    await client.send(b"220 ready\r\n")
-    await client.line()
+    client.send(b"220 ready\r\n")
+    client.line()
     client.reset()
 
 
