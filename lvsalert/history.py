@@ -6,11 +6,11 @@ import contextlib
 import datetime
 import os
 import re
-import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.journal import Entry
 from lvsalert.ledger import OPERATOR, Ledger
@@ -117,7 +117,7 @@ def server_names(text: str, lookup: Lookup) -> list[str]:
     """
     host, port = split_endpoint(text)
     address = canonical_address(host)
-    addresses = lookup([host], socket.AF_UNSPEC)[host] if address is None else [address]
+    addresses = lookup([host], sockets.AF_UNSPEC)[host] if address is None else [address]
     if not addresses:
         raise UsageError(f"{host}: no address found")
     return [_joined(each, port) for each in addresses]

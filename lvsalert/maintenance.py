@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Callable
 
@@ -48,6 +47,8 @@ def names_of(addresses: Iterable[str]) -> dict[str, str]:
 
 
 def _name_of(address: str) -> str:
+    import socket
+
     return socket.getnameinfo((address, 0), socket.NI_NAMEREQD)[0]
 
 

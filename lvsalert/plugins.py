@@ -7,7 +7,6 @@ name wins.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -133,6 +132,8 @@ def system_files() -> list[File]:
 
 def signed(file: File, prefix: str, made: int) -> bytes:
     """Return the bytes of a file with its mark: the SHA-256 sum is of all but the sum itself."""
+    import hashlib
+
     first, rest = file.first.encode(), file.rest.encode()
     mark = f"# Written by lvs-director install --prefix {prefix}, folders made: {made}, sha256: "
     total = hashlib.sha256(first + mark.encode() + b"\n" + rest).hexdigest()
@@ -141,6 +142,8 @@ def signed(file: File, prefix: str, made: int) -> bytes:
 
 def read_mark(data: bytes) -> Mark | None:
     """Return the mark of a file's bytes, or None where there is none."""
+    import hashlib
+
     found = _MARK.search(data)
     if found is None:
         return None

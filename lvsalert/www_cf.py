@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from lvsalert import sockets
 from lvsalert.config import Config, ConfiguredServer, ConfiguredService, address_range, parse
 from lvsalert.errors import NotDoneError, ResolveError, UsageError
 from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService, canonical_address
@@ -159,7 +159,7 @@ def _is_found(server: ConfiguredServer, service: ConfiguredService, found: _Foun
 
 def _look_up(services: Iterable[ConfiguredService], lookup: Lookup) -> _Found:
     """Return one address for each name and family in services, all names looked up at once."""
-    names: dict[int, set[str]] = {socket.AF_INET: set(), socket.AF_INET6: set()}
+    names: dict[int, set[str]] = {sockets.AF_INET: set(), sockets.AF_INET6: set()}
     for service in services:
         for name in _names(service):
             if name and canonical_address(name) is None:
@@ -216,7 +216,7 @@ def source_of(service: FileService) -> tuple[str, str]:
     """
     virtual = service.virtual
     if virtual.protocol is Protocol.FWMARK:
-        group = f"fwm-{virtual.fwmark}{'-6' if virtual.family == socket.AF_INET6 else ''}"
+        group = f"fwm-{virtual.fwmark}{'-6' if virtual.family == sockets.AF_INET6 else ''}"
     else:
         address = virtual.address.replace(":", ".")
         group = f"{virtual.protocol.name.lower()}-{address}-{virtual.port}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lvsalert import director
-from lvsalert.commands import director_table
+from lvsalert.commands import probing
 from lvsalert.director import Checked
 from lvsalert.ledger import Ledger
 from tests.harness.director_file import WEB, Machine
@@ -83,7 +83,7 @@ class Network:
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     """A network whose real servers are all alive."""
     made = Network()
-    monkeypatch.setattr(director_table, "probe", made.probe)
+    monkeypatch.setattr(probing, "probe", made.probe)
     return made
 
 

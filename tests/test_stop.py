@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lvsalert.commands import director_table
+from lvsalert.commands import probing
 from lvsalert.director import Checked
 from lvsalert.ledger import Ledger
 from tests.harness.director_file import WEB, Machine
@@ -40,7 +40,7 @@ def alive(watches: Sequence[Watch]) -> list[Checked]:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A director that was started, with a file for one web service."""
-    monkeypatch.setattr(director_table, "probe", alive)
+    monkeypatch.setattr(probing, "probe", alive)
     made = Machine(tmp_path, monkeypatch)
     # mon's reports are younger than the check at the start.
     made.time = int(time.time())

@@ -9,18 +9,16 @@ from typing import Any, Callable
 
 import click
 
-from lvsalert import director, maintenance, mon_cf
+from lvsalert import director, maintenance
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import EnvOption, command, whole
 from lvsalert.commands.place import lock_option, lookup, table_options, user_name
-from lvsalert.commands.probing import probe
 from lvsalert.commands.syslogging import log
 from lvsalert.errors import IpvsadmError, LvsalertError, NoKernelError
 from lvsalert.ipvsadm import Ipvsadm
 from lvsalert.mon import printable
 from lvsalert.step import Place, describe
 from lvsalert.table import Endpoint, Table
-from lvsalert.view import consult
 from lvsalert.watches import shortfalls
 from lvsalert.www_cf import DEFAULT_FILE, DirectorFile, FileService, candidates, load
 
@@ -72,8 +70,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     stays, and a table that is right already is left alone.
     """
     place, found = _place(given), load(file, lookup)
-    checks = None if given["unchecked"] else probe
-    done = director.start(place, found, _who(), checks, _kept_out(found))
+    done = director.start(place, found, _who(), _checks(given), _kept_out(found))
     remarks = [*_warnings(found), *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
@@ -93,8 +90,7 @@ def reload_command(file: str, **given: Any) -> Outcome:
     drain, a cause or a slow start has made of a weight stays.
     """
     place, found = _place(given), load(file, lookup)
-    checks = None if given["unchecked"] else probe
-    done = director.reload(place, found, _who(), checks, _kept_out(found))
+    done = director.reload(place, found, _who(), _checks(given), _kept_out(found))
     remarks = [*_warnings(found), *done.remarks]
     if director.masquerades(found):
         remarks += _forward_packets()
@@ -137,6 +133,8 @@ def stop_command(file: str, **given: Any) -> Outcome:
 @click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
 def mon_config_command(file: str) -> Outcome:
     """Print the mon.cf for FILE: a watch for each virtual service, with redistribute."""
+    from lvsalert import mon_cf
+
     found = load(file, lookup)
     told = [*_warnings(found), *mon_cf.shortfalls(found)]
     warnings = "".join(f"{_NAME}: {printable(each)}\n" for each in told)
@@ -145,6 +143,8 @@ def mon_config_command(file: str) -> Outcome:
 
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
     """Return what ``status FILE`` says: running or stopped, with status 0 or 3 (LSB)."""
+    from lvsalert.view import consult
+
     lines = []
     try:
         virtuals = [str(service.virtual) for service in load(file, lookup).services]
@@ -172,6 +172,15 @@ def _warnings(file: DirectorFile) -> list[str]:
 def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
     folder = file.config.maintenance_dir
     return maintenance.kept_out(folder, file.services, maintenance.names_of)
+
+
+def _checks(given: Mapping[str, Any]) -> director.Probe | None:
+    """Return what checks real servers before traffic goes to them."""
+    if given["unchecked"]:
+        return None
+    from lvsalert.commands.probing import probe
+
+    return probe
 
 
 def _place(given: Mapping[str, Any]) -> Place:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from importlib import import_module
+from typing import Any, Callable
 
 import click
 
-from lvsalert.commands import director_journal, director_machine, director_people, director_table
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, invoke
 
@@ -19,18 +19,39 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     return invoke(_lvs_director, argv, environ, stdin)
 
 
-def _group(plain: click.Command, *commands: click.Command) -> click.Group:
-    """Make a group of a command that has --help and --version."""
-    return click.Group(
-        plain.name,
-        {each.name: each for each in commands if each.name is not None},
-        params=plain.params,
-        help=plain.help,
-        callback=plain.callback,
-        context_settings=plain.context_settings,
-        add_help_option=False,
-        no_args_is_help=False,
-    )
+# The module of each command. heartbeat and people wait for one of them, not for what others need.
+_MODULES = {
+    "install": "director_machine",
+    "uninstall": "director_machine",
+    "check": "director_machine",
+    "status": "director_people",
+    "why": "director_people",
+    "drain": "director_people",
+    "resume": "director_people",
+    "history": "director_journal",
+    "undo": "director_journal",
+    "sync": "director_journal",
+    "start": "director_table",
+    "reload": "director_table",
+    "stop": "director_table",
+    "mon-config": "director_table",
+}
+
+
+class _Group(click.Group):
+    """Commands whose module is imported when one of it is asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(_MODULES)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, None where there is none of that name."""
+        if cmd_name not in _MODULES:
+            return None
+        module: Any = import_module(f"lvsalert.commands.{_MODULES[cmd_name]}")
+        found: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return found
 
 
 @command(NAME)
@@ -43,20 +64,13 @@ def _plain() -> Outcome:
     return Outcome(0)
 
 
-_lvs_director = _group(
-    _plain,
-    director_machine.install_command,
-    director_machine.uninstall_command,
-    director_machine.check_command,
-    director_people.status_command,
-    director_people.why_command,
-    director_people.drain_command,
-    director_people.resume_command,
-    director_journal.history_command,
-    director_journal.undo_command,
-    director_journal.sync_command,
-    director_table.start_command,
-    director_table.reload_command,
-    director_table.stop_command,
-    director_table.mon_config_command,
+# A group of a command that has --help and --version.
+_lvs_director = _Group(
+    _plain.name,
+    params=_plain.params,
+    help=_plain.help,
+    callback=_plain.callback,
+    context_settings=_plain.context_settings,
+    add_help_option=False,
+    no_args_is_help=False,
 )
