@@ -9,11 +9,10 @@ import contextlib
 import fcntl
 import os
 import re
-import signal
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError
+from lvsalert.ipvsadm_process import Answer, run
 from lvsalert.table import Change, Columns, Table, parse, parse_connections, plan
 
 DEFAULT_PROGRAM = "ipvsadm"
@@ -24,12 +23,6 @@ FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
 # What ipvsadm says where the kernel has no IPVS; without the privilege it says another thing.
 _NO_KERNEL = re.compile(r"Can't initialize ipvs: (?!Permission|Operation not permitted)")
-
-
-class _Answer(NamedTuple):
-    status: int
-    stdout: str
-    stderr: str
 
 
 class Ipvsadm:
@@ -122,35 +115,19 @@ class Ipvsadm:
 
     def _run(
         self, arguments: Sequence[str], stdin: int | None = None, kept: tuple[int, ...] = ()
-    ) -> _Answer:
+    ) -> Answer:
         """Run ipvsadm with the descriptor ``stdin``, or nothing to read, and those in ``kept``."""
-        import subprocess
-
         try:
-            process = subprocess.Popen(
-                [self.program, *arguments],
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=_ENVIRONMENT,
-                pass_fds=kept,
-                start_new_session=True,
+            return run(
+                [self.program, *arguments], _ENVIRONMENT, self.timeout, stdin=stdin, kept=kept
             )
+        except TimeoutError:
+            raise IpvsadmError(
+                f"{self.program} {' '.join(arguments)} did not answer in {self.timeout:g} s"
+            ) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise IpvsadmError(f"cannot run {self.program}: {reason}") from None
-        with process:
-            try:
-                stdout, stderr = process.communicate(timeout=self.timeout)
-            except subprocess.TimeoutExpired:
-                # What it may have started itself would otherwise keep the pipes, and the lock.
-                os.killpg(process.pid, signal.SIGKILL)
-                raise IpvsadmError(
-                    f"{self.program} {' '.join(arguments)} did not answer in {self.timeout:g} s"
-                ) from None
-        return _Answer(
-            process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
-        )
 
 
 def lock_path(state_dir: str) -> str:
@@ -212,7 +189,7 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _words_of(answer: _Answer) -> str:
+def _words_of(answer: Answer) -> str:
     """Return what ipvsadm said, in one line."""
     said = "; ".join(line.strip() for line in answer.stderr.splitlines() if line.strip())
     return said or f"exit status {answer.status}"

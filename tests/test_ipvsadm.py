@@ -268,6 +268,50 @@ def test_program_whose_child_keeps_the_output_is_ended(tmp_path: Path) -> None:
     wait_until(lambda: is_gone(pid), 10, f"process {pid} is ended")
 
 
+def test_program_that_hangs_in_silence_is_ended(tmp_path: Path) -> None:
+    """An ipvsadm that has closed its output and does not end does not hold the run either."""
+    script = "echo $$ >{folder}/pids; exec >&- 2>&- sleep 1000"
+    with pytest.raises(IpvsadmError, match=r"did not answer in 0\.5 s"):
+        door(tmp_path, script, timeout=0.5).read()
+    pid = int((tmp_path / "pids").read_text())
+    wait_until(lambda: is_gone(pid), 10, f"process {pid} is ended")
+
+
+def test_status_is_waited_for(tmp_path: Path) -> None:
+    """An ipvsadm that closes its output first and fails then has failed."""
+    with pytest.raises(IpvsadmError, match=r"exit status 7$"):
+        door(tmp_path, "exec >&- 2>&-; sleep 0.1; exit 7").read()
+
+
+def test_words_of_any_length_are_read(tmp_path: Path) -> None:
+    """More than a pipe holds, on both outputs at once, keeps ipvsadm from nothing."""
+    script = "head -c 300000 /dev/zero | tr '\\0' x | tee /dev/stderr; exit 7"
+    with pytest.raises(IpvsadmError) as caught:
+        door(tmp_path, script).read()
+    assert str(caught.value).endswith(f": {'x' * 300000}")
+
+
+def test_long_time_out_is_no_bug(tmp_path: Path, kernel: TableFile) -> None:
+    """Whoever wants to wait for years may."""
+    assert door(tmp_path, HONEST, timeout=1e9).read() == kernel.table
+
+
+def test_caller_that_ignores_its_children_reads(tmp_path: Path, kernel: TableFile) -> None:
+    """Where SIGCHLD is ignored, as a parent may have left it, there is a table all the same."""
+    previous = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert door(tmp_path, HONEST).read() == kernel.table
+    finally:
+        signal.signal(signal.SIGCHLD, previous)
+
+
+def test_program_hears_of_a_closed_pipe(tmp_path: Path) -> None:
+    """Python's own ignoring of SIGPIPE is not handed on."""
+    assert door(tmp_path, "grep SigIgn /proc/$$/status >{folder}/ignored").read() == {}
+    ignored = int((tmp_path / "ignored").read_text().split()[1], 16)
+    assert not ignored & 1 << signal.SIGPIPE - 1
+
+
 def test_program_that_reads_nothing_is_no_bug(tmp_path: Path, kernel: TableFile) -> None:
     """An ipvsadm that ends without reading its batch has left it undone."""
     told = refusal(door(tmp_path, '[ "$1" != -R ] || exit 255', HONEST), kernel)

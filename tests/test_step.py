@@ -352,10 +352,10 @@ def test_batch_that_was_done_in_part(director: Director, monkeypatch: pytest.Mon
 
     def lose(
         self: Director, arguments: list[str], stdin: int | None = None, kept: tuple[int, ...] = ()
-    ) -> ipvsadm._Answer:
+    ) -> ipvsadm.Answer:
         if list(arguments) == ["-R"]:
             self.kernel.change("-e -t 10.0.0.3:80 -r 192.0.2.2 -g -w 0")
-            return ipvsadm._Answer(255, "", "out of memory")
+            return ipvsadm.Answer(255, "", "out of memory")
         return original(self, arguments, stdin, kept)
 
     monkeypatch.setattr(Ipvsadm, "_run", staticmethod(functools.partial(lose, director)))

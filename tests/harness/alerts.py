@@ -137,13 +137,13 @@ class Director:
 
     def _run(
         self, arguments: Sequence[str], stdin: int | None = None, _kept: tuple[int, ...] = ()
-    ) -> ipvsadm._Answer:
+    ) -> ipvsadm.Answer:
         text = ""
         if stdin is not None:
             size = os.fstat(stdin).st_size
             text = os.pread(stdin, size, 0).decode()
         self.commands.append(tuple(arguments))
-        return ipvsadm._Answer(*self.kernel.ask(*arguments, stdin=text))
+        return ipvsadm.Answer(*self.kernel.ask(*arguments, stdin=text))
 
     def _look_up(
         self, name: str, _port: object, family: int = 0, *_more: object
