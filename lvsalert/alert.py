@@ -174,7 +174,8 @@ class _Alert:
         verdicts = self._verdicts(service)
         fallback = self._fallback_entry(service, verdicts)
         members = self._note(ledger, verdicts)
-        known = ledger.known(self._key)
+        causes = ledger.causes(self._key)
+        known = ledger.known(self._key, causes)
         decision = decide(
             service,
             members + self._bystanders(service, members, known, fallback),
@@ -196,7 +197,7 @@ class _Alert:
         if any(changed.get(endpoint, Known()).held for endpoint in decision.held):
             self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
         good = "put in by hand" if self._call.by_hand else "passed its check"
-        reasons = why_changed(ledger.causes(self._key), verdicts, good)
+        reasons = why_changed(causes, verdicts, good)
         if fallback is not None:
             reasons[fallback.endpoint] = "the fallback, for when no real server is in"
         desired = decision.service

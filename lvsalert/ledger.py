@@ -7,9 +7,10 @@ committed outlives a kill of the process at any moment.
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lvsalert import journal
@@ -150,17 +151,14 @@ class Ledger:
 
     def set_cause(self, virtual: str, endpoint: Endpoint, cause: Cause) -> None:
         """Add a cause; of one that is there already, ``since`` stays."""
-        self._db.execute(
+        self.set_causes(virtual, {endpoint: cause})
+
+    def set_causes(self, virtual: str, causes: Mapping[Endpoint, Cause]) -> None:
+        """Add a cause to each real server, as ``set_cause`` does."""
+        self._db.executemany(
             "INSERT INTO causes VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET reason = excluded.reason, drain = excluded.drain",
-            (
-                virtual,
-                join_endpoint(*endpoint),
-                cause.cause,
-                cause.since,
-                cause.reason,
-                cause.drain,
-            ),
+            [(virtual, join_endpoint(*each), *cause) for each, cause in causes.items()],
         )
 
     def clear_cause(self, virtual: str, endpoint: Endpoint, cause: str | None = None) -> None:
@@ -205,8 +203,13 @@ class Ledger:
 
     # What is remembered of entries
 
-    def known(self, virtual: str) -> dict[Endpoint, Known]:
-        """Return what is remembered of each real server of a service, with its causes."""
+    def known(
+        self, virtual: str, causes: Mapping[Endpoint, Sequence[Cause]] | None = None
+    ) -> dict[Endpoint, Known]:
+        """Return what is remembered of each real server of a service, with its causes.
+
+        ``causes`` are those of the service where they have been read already.
+        """
         found = {
             _endpoint(row[0]): Known(
                 quiesced_until=row[1],
@@ -222,11 +225,11 @@ class Ledger:
                 (virtual,),
             )
         }
-        for endpoint, causes in self.causes(virtual).items():
+        for endpoint, every in (self.causes(virtual) if causes is None else causes).items():
             found[endpoint] = found.get(endpoint, Known())._replace(
-                since=causes[0].since,
-                by_operator=any(each.cause in (OPERATOR, MAINTENANCE) for each in causes),
-                drained=all(each.drain for each in causes),
+                since=every[0].since,
+                by_operator=any(each.cause in (OPERATOR, MAINTENANCE) for each in every),
+                drained=all(each.drain for each in every),
             )
         return found
 
@@ -285,6 +288,8 @@ class Ledger:
         return [row[0] for row in rows]
 
 
+# Each real server has several rows.
+@functools.lru_cache(1 << 16)
 def _endpoint(real: str) -> Endpoint:
     address, _, port = real.rpartition(":")
     try:

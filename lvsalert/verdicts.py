@@ -6,7 +6,7 @@ its causes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
@@ -76,12 +76,21 @@ def take_checks(
             news[verdict.endpoint] = _counted(last, verdict, source, now)
     ledger.set_checks(virtual, source.name, news)
     causes = ledger.causes(virtual)
+    blamed = {each for each, every in causes.items() if source.name in _names(every)}
+    by_others = {each for each, every in causes.items() if _names(every) - {source.name}}
+    new: dict[Endpoint, Cause] = {}
     for verdict in verdicts:
-        check = news.get(verdict.endpoint)
-        if check is not None and check.failed == verdict.failed:
-            blamed = any(each.cause == source.name for each in causes.get(verdict.endpoint, ()))
-            _judge(ledger, virtual, verdict, check, source, is_blamed=blamed)
-    out, said = ledger.causes(virtual), {**said, **news}
+        endpoint = verdict.endpoint
+        check = news.get(endpoint)
+        if check is None or check.failed != verdict.failed:
+            continue
+        if check.failed and (endpoint in blamed or check.in_a_row >= source.fall):
+            new[endpoint] = Cause(source.name, float(source.time), verdict.reason, drain=False)
+        elif endpoint in blamed and not check.failed and _is_back(check, source):
+            ledger.clear_cause(virtual, endpoint, source.name)
+            blamed.discard(endpoint)
+    ledger.set_causes(virtual, new)
+    out, said = by_others.union(blamed, new), {**said, **news}
     return [_member(verdict, out, said) for verdict in verdicts]
 
 
@@ -123,29 +132,19 @@ def _counted(last: Check | None, verdict: Verdict, source: Source, now: float) -
     return Check(source.time, verdict.failed, in_a_row, steady, now)
 
 
-def _judge(
-    ledger: Ledger,
-    virtual: str,
-    verdict: Verdict,
-    check: Check,
-    source: Source,
-    *,
-    is_blamed: bool,
-) -> None:
-    if verdict.failed and (is_blamed or check.in_a_row >= source.fall):
-        cause = Cause(source.name, float(source.time), verdict.reason, drain=False)
-        ledger.set_cause(virtual, verdict.endpoint, cause)
-    elif is_blamed and not verdict.failed:
-        # Nobody would count an upalert upwards: it comes once.
-        is_last = source.may_be_last and not check.steady
-        if is_last or check.in_a_row >= source.rise:
-            ledger.clear_cause(virtual, verdict.endpoint, source.name)
+def _names(causes: Iterable[Cause]) -> set[str]:
+    return {each.cause for each in causes}
 
 
-def _member(
-    verdict: Verdict, causes: dict[Endpoint, list[Cause]], checks: dict[Endpoint, Check]
-) -> Member:
-    if causes.get(verdict.endpoint):
+def _is_back(check: Check, source: Source) -> bool:
+    """Return whether a real server that was blamed has been good often enough."""
+    # Nobody would count an upalert upwards: it comes once.
+    is_last = source.may_be_last and not check.steady
+    return is_last or check.in_a_row >= source.rise
+
+
+def _member(verdict: Verdict, out: Container[Endpoint], checks: Mapping[Endpoint, Check]) -> Member:
+    if verdict.endpoint in out:
         return Member(verdict.real, Want.OUT)
     # One that fails, but not often enough yet, stays where it is.
     return Member(verdict.real, Want.STAY if checks[verdict.endpoint].failed else Want.IN)
