@@ -17,7 +17,6 @@ from lvsalert.model import (
     VirtualService,
     canonical_address,
     family_of,
-    split_endpoint,
 )
 
 Endpoint = tuple[str, int]
@@ -75,11 +74,8 @@ def parse(rules: str, thresholds: str = "") -> Table:
     """
     table: Table = {}
     for line in rules.splitlines():
-        words = line.split()
-        if not words:
-            continue
         try:
-            _take_rule(table, words)
+            _take_rule(table, line)
         except (*_MISREAD, KeyError, StopIteration) as error:
             raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
     limits = _columns(thresholds, "-Ln --thresholds", 2, 3)
@@ -104,21 +100,30 @@ def parse_connections(text: str) -> Columns:
     return _columns(text, "-Ln", 4, 5)
 
 
-def _take_rule(table: Table, words: list[str]) -> None:
-    verb, kind, name, *rest = words
-    family = sockets.AF_INET6 if "-6" in rest else sockets.AF_INET
-    rest = [word for word in rest if word != "-6"]
-    virtual = _virtual_service(_PROTOCOL_WORDS[kind], name, family)
-    if verb == "-A":
-        options = _pairs(rest)
+def _take_rule(table: Table, line: str) -> None:
+    # Of the lines of a service's real servers all but the address is read once.
+    head, is_real, tail = line.partition(" -r ")
+    if is_real:
+        name, _, rest = tail.partition(" ")
+        address, port = _endpoint(name)
+        entries = table[_virtual_of("-a", head)].real_servers
+        entries[address, port] = RealServer(address, port, *_rest_of_entry(rest))
+    elif line.strip():
+        virtual = _virtual_of("-A", line)
+        options = _pairs([word for word in line.split()[3:] if word != "-6"])
         scheduler = options.pop("-s", "")
         flags = tuple(word for pair in options.items() for word in pair if word)
         table[virtual] = Service(virtual, scheduler, flags, {})
-    elif verb == "-a":
-        real = _real_server(rest)
-        table[virtual].real_servers[real.address, real.port] = real
-    else:
-        raise ValueError(verb)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _virtual_of(verb: str, text: str) -> VirtualService:
+    """Return the service that a command of ipvsadm with this verb is about."""
+    given, kind, name, *rest = text.split()
+    if given != verb:
+        raise ValueError(given)
+    family = sockets.AF_INET6 if "-6" in rest else sockets.AF_INET
+    return _virtual_service(_PROTOCOL_WORDS[kind], name, family)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
@@ -146,27 +151,20 @@ def _virtual_service(protocol: Protocol, name: str, family: int) -> VirtualServi
 
 @functools.lru_cache(_REMEMBERED)
 def _endpoint(text: str) -> Endpoint:
-    host, port = split_endpoint(text)
-    address = canonical_address(host)
-    if address is None or port is None:
+    host, _, port = text.rpartition(":")
+    bare = host.strip("[]")
+    address = canonical_address(bare)
+    if address is None or host != (f"[{bare}]" if ":" in bare else bare):
         raise ValueError(text)
     return address, int(port)
 
 
-def _real_server(words: list[str]) -> RealServer:
-    at = words.index("-r")
-    address, port = _endpoint(words[at + 1])
-    return RealServer(address, port, *_rest_of_entry((*words[:at], *words[at + 2 :])))
-
-
 @functools.lru_cache(_REMEMBERED)
-def _rest_of_entry(
-    words: tuple[str, ...],
-) -> tuple[Forwarding, int, int, int, tuple[str, ...]]:
+def _rest_of_entry(text: str) -> tuple[Forwarding, int, int, int, tuple[str, ...]]:
     """Return what follows the port in a RealServer; thresholds are not among the words."""
     weight, forwarding = 1, Forwarding.GATEWAYING
     flags: list[str] = []
-    rest = iter(words)
+    rest = iter(text.split())
     for word in rest:
         if word == "-w":
             weight = int(next(rest))
