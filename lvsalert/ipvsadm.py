@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError
-from lvsalert.ipvsadm_process import Answer, run
+from lvsalert.ipvsadm_process import Answer, HungError, run
 from lvsalert.table import Change, Columns, Table, parse, parse_connections, plan
 
 DEFAULT_PROGRAM = "ipvsadm"
@@ -57,13 +57,13 @@ class Ipvsadm:
 
     def read(self) -> Table:
         """Return the table. IpvsadmError where it cannot be read."""
-        rules = self._told("-Sn")
         # -Sn leaves the thresholds out, and an edit that does not repeat them resets them.
-        return parse(rules, self._told("-Ln", "--thresholds") if "-a" in rules else "")
+        rules, thresholds = self._told(("-Sn",), ("-Ln", "--thresholds"))
+        return parse(rules, thresholds)
 
     def connections(self) -> Columns:
         """Return active and inactive connections of each entry. IpvsadmError where it cannot."""
-        return parse_connections(self._told("-Ln"))
+        return parse_connections(*self._told(("-Ln",)))
 
     def synchronise(self, role: str, interface: str, sync_id: int) -> None:
         """Have the kernel send its connections over ``interface`` (``master``), or only listen.
@@ -71,7 +71,7 @@ class Ipvsadm:
         ``role`` is ``master`` or ``backup``. A director always listens, so that it knows the
         other's connections when it takes over; one kernel plays both roles at once.
         """
-        standing = self._told("-L", "--daemon")
+        (standing,) = self._told(("-L", "--daemon"))
         if "backup" not in standing:
             self._daemon("--start-daemon", "backup", interface, sync_id)
         if role == "master" and "master" not in standing:
@@ -82,16 +82,17 @@ class Ipvsadm:
     def _daemon(self, verb: str, role: str, interface: str, sync_id: int) -> None:
         starts = verb == "--start-daemon"
         words = ("--mcast-interface", interface, "--syncid", str(sync_id)) if starts else ()
-        answer = self._run((verb, role, *words))
+        (answer,) = self._run((verb, role, *words))
         if answer.status:
             raise IpvsadmError(f"{self.program} {verb} {role}: {_words_of(answer)}")
 
-    def _told(self, *arguments: str) -> str:
-        answer = self._run(arguments)
-        if answer.status:
-            kind = NoKernelError if _NO_KERNEL.search(answer.stderr) else IpvsadmError
-            raise kind(f"{self.program} cannot read the table: {_words_of(answer)}")
-        return answer.stdout
+    def _told(self, *commands: Sequence[str]) -> list[str]:
+        answers = self._run(*commands)
+        for answer in answers:
+            if answer.status:
+                kind = NoKernelError if _NO_KERNEL.search(answer.stderr) else IpvsadmError
+                raise kind(f"{self.program} cannot read the table: {_words_of(answer)}")
+        return [answer.stdout for answer in answers]
 
     def apply(self, changes: Sequence[Change], desired: Table) -> None:
         """Run ``changes`` as one batch, read the table again and compare it with ``desired``.
@@ -104,7 +105,7 @@ class Ipvsadm:
         with os.fdopen(batch, "r+", encoding="utf-8") as file:
             file.writelines(f"{' '.join(change.words)}\n" for change in changes)
             file.seek(0)
-            answer = self._run(("-R",), batch, self._held)
+            (answer,) = self._run(("-R",), stdin=batch, kept=self._held)
         left = plan(self.read(), desired)
         if left:
             first = " ".join(left[0].words)
@@ -114,16 +115,21 @@ class Ipvsadm:
             )
 
     def _run(
-        self, arguments: Sequence[str], stdin: int | None = None, kept: tuple[int, ...] = ()
-    ) -> Answer:
-        """Run ipvsadm with the descriptor ``stdin``, or nothing to read, and those in ``kept``."""
+        self,
+        *commands: Sequence[str],
+        stdin: int | None = None,
+        kept: tuple[int, ...] = (),
+    ) -> list[Answer]:
+        """Run ipvsadm once for each command, all at once.
+
+        Each has the descriptor ``stdin``, or nothing to read, and those in ``kept``.
+        """
+        argvs = [[self.program, *arguments] for arguments in commands]
         try:
-            return run(
-                [self.program, *arguments], _ENVIRONMENT, self.timeout, stdin=stdin, kept=kept
-            )
-        except TimeoutError:
+            return run(argvs, _ENVIRONMENT, self.timeout, stdin=stdin, kept=kept)
+        except HungError as error:
             raise IpvsadmError(
-                f"{self.program} {' '.join(arguments)} did not answer in {self.timeout:g} s"
+                f"{' '.join(error.argv)} did not answer in {self.timeout:g} s"
             ) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)

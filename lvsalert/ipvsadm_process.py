@@ -13,7 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _CHUNK = 1 << 16
 # A process that has closed its output ends within that many seconds; one that does not is asked
@@ -33,50 +33,102 @@ class Answer(NamedTuple):
     stderr: str
 
 
+class HungError(Exception):
+    """A process did not end in time; ``argv`` is what it was started with."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(*argv)
+        self.argv = argv
+
+
 def run(
-    argv: list[str],
+    commands: Sequence[list[str]],
     environ: Mapping[str, str],
     timeout: float,
     *,
     stdin: int | None = None,
     kept: Sequence[int] = (),
-) -> Answer:
-    """Run a program that is looked up in the PATH of ``environ``, and return its answer.
+) -> list[Answer]:
+    """Run programs at once, looked up in the PATH of ``environ``, and return their answers.
 
-    It reads from the descriptor ``stdin``, or has nothing to read, and keeps those in ``kept``.
-    It leads a session of its own, which is killed after ``timeout`` seconds if it has not ended and
-    given up its output: TimeoutError. OSError or ValueError where it cannot be run.
+    They read from the descriptor ``stdin``, or have nothing to read, and keep those in ``kept``.
+    Each leads a session of its own, which is killed where one of them has not ended and given up
+    its output after ``timeout`` seconds: HungError. OSError or ValueError where one cannot be run.
     """
     deadline = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
-        readers = []
-        with contextlib.ExitStack() as others:
-            writers = []
-            for ends in (os.pipe(), os.pipe()):
-                stack.callback(os.close, ends[0])
-                others.callback(os.close, ends[1])
-                readers.append(ends[0])
-                writers.append(ends[1])
-            if stdin is None:
-                stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-                others.callback(os.close, stdin)
-            moved = [*zip((stdin, *writers), range(3)), *zip(kept, kept)]
-            pid = _start(argv, environ, [(os.POSIX_SPAWN_DUP2, *pair) for pair in moved])
+        processes = []
+        for argv in commands:
+            processes.append(_Process(argv, environ, stdin, kept))
+            stack.callback(processes[-1].end)
+        _read(processes, deadline)
+        return [process.answer(deadline) for process in processes]
+
+
+class _Process:
+    """A process that runs, its two outputs, and what has been read of them."""
+
+    def __init__(
+        self,
+        argv: list[str],
+        environ: Mapping[str, str],
+        stdin: int | None,
+        kept: Sequence[int],
+    ) -> None:
+        self.argv = argv
+        self._has_ended = False
+        (stdout, its_stdout), (stderr, its_stderr) = os.pipe(), os.pipe()
+        self.texts = {stdout: bytearray(), stderr: bytearray()}
+        moved = [(its_stdout, 1), (its_stderr, 2), *zip(kept, kept)]
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, *pair) for pair in moved]
+        actions.append(
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+            if stdin is None
+            else (os.POSIX_SPAWN_DUP2, stdin, 0)
+        )
         try:
-            texts = _read(readers, deadline)
-            status = _wait(pid, deadline)
+            self._pid = _spawn(argv, environ, actions)
         except BaseException:
-            # What it may have started itself would otherwise keep the pipes, and the lock.
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            self._close()
             raise
-    return Answer(status, *texts)
+        finally:
+            os.close(its_stdout)
+            os.close(its_stderr)
+
+    def _close(self) -> None:
+        for reader in self.texts:
+            os.close(reader)
+
+    def end(self) -> None:
+        """Close what is open of the process, and kill it where its answer was not had."""
+        self._close()
+        if not self._has_ended:
+            # What it may have started itself would otherwise keep the lock.
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.killpg(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+
+    def answer(self, deadline: float) -> Answer:
+        """Return the answer of a process that ends by ``deadline``; HungError otherwise."""
+        nap = _FIRST_NAP
+        while (status := self._status()) is None:
+            if time.monotonic() > deadline:
+                raise HungError(self.argv)
+            time.sleep(nap)
+            nap = min(2 * nap, _LONGEST_NAP)
+        self._has_ended = True
+        return Answer(status, *(text.decode(errors="replace") for text in self.texts.values()))
+
+    def _status(self) -> int | None:
+        try:
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+        except ChildProcessError:
+            # With SIGCHLD ignored the kernel tells nobody how its children ended.
+            return 0
+        return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _start(
-    argv: list[str], environ: Mapping[str, str], actions: Sequence[tuple[int, int, int]]
-) -> int:
+def _spawn(argv: list[str], environ: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
     """Start a program as a session's leader, and return its number."""
     folders = [""] if "/" in argv[0] else [f"{each}/" for each in environ["PATH"].split(":")]
     trouble = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -96,41 +148,19 @@ def _start(
     raise trouble
 
 
-def _read(readers: Sequence[int], deadline: float) -> list[str]:
-    """Return what comes out of pipes until all their writers are gone; TimeoutError if later."""
-    texts = {reader: bytearray() for reader in readers}
+def _read(processes: Sequence[_Process], deadline: float) -> None:
+    """Read what processes print until all who could print are gone; HungError if not in time."""
+    readers = {reader: process for process in processes for reader in process.texts}
     poll = select.poll()
     for reader in readers:
         poll.register(reader, select.POLLIN)
-    left = len(texts)
-    while left:
-        for reader, _ in poll.poll(min(_until(deadline), _LONGEST_POLL) * 1000):
+    while readers:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise HungError(next(iter(readers.values())).argv)
+        for reader, _ in poll.poll(min(left, _LONGEST_POLL) * 1000):
             data = os.read(reader, _CHUNK)
-            texts[reader] += data
+            readers[reader].texts[reader] += data
             if not data:
                 poll.unregister(reader)
-                left -= 1
-    return [text.decode(errors="replace") for text in texts.values()]
-
-
-def _wait(pid: int, deadline: float) -> int:
-    """Return the status of a process that has ended by ``deadline``; TimeoutError otherwise."""
-    nap = _FIRST_NAP
-    while True:
-        try:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            # With SIGCHLD ignored the kernel tells nobody how its children ended.
-            return 0
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(min(nap, _until(deadline)))
-        nap = min(2 * nap, _LONGEST_NAP)
-
-
-def _until(deadline: float) -> float:
-    """Return the seconds until ``deadline``; TimeoutError where it is over."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+                del readers[reader]

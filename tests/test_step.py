@@ -312,7 +312,7 @@ def states(director: Director) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("point", range(1, 11))
+@pytest.mark.parametrize("point", range(1, 9))
 def test_step_cut_short_anywhere_is_made_good_by_the_next(
     director: Director, monkeypatch: pytest.MonkeyPatch, point: int, after: bool
 ) -> None:
@@ -342,7 +342,7 @@ def test_points_of_a_step_are_those_that_are_cut(
     """The table is read, the decision written, then the kernel told, read again, and confirmed."""
     seen = kill_at(monkeypatch, 0, after=False)
     take(director, Wanted(s1=None))
-    assert seen == ["_run", "_run", "begin", "commit", "_run", "_run", "_run", "begin", "commit"]
+    assert seen == ["_run", "begin", "commit", "_run", "_run", "begin", "commit"]
 
 
 def test_batch_that_was_done_in_part(director: Director, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,12 +351,12 @@ def test_batch_that_was_done_in_part(director: Director, monkeypatch: pytest.Mon
     original = Director._run
 
     def lose(
-        self: Director, arguments: list[str], stdin: int | None = None, kept: tuple[int, ...] = ()
-    ) -> ipvsadm.Answer:
-        if list(arguments) == ["-R"]:
+        self: Director, *commands: Sequence[str], stdin: int | None = None, **more: object
+    ) -> list[ipvsadm.Answer]:
+        if commands == (("-R",),):
             self.kernel.change("-e -t 10.0.0.3:80 -r 192.0.2.2 -g -w 0")
-            return ipvsadm.Answer(255, "", "out of memory")
-        return original(self, arguments, stdin, kept)
+            return [ipvsadm.Answer(255, "", "out of memory")]
+        return original(self, *commands, stdin=stdin, **more)
 
     monkeypatch.setattr(Ipvsadm, "_run", staticmethod(functools.partial(lose, director)))
     with pytest.raises(IpvsadmError, match="left 2 of 3 changes undone"):

@@ -136,14 +136,14 @@ class Director:
         return [each.text for each in self.log]
 
     def _run(
-        self, arguments: Sequence[str], stdin: int | None = None, _kept: tuple[int, ...] = ()
-    ) -> ipvsadm.Answer:
+        self, *commands: Sequence[str], stdin: int | None = None, **_more: object
+    ) -> list[ipvsadm.Answer]:
         text = ""
         if stdin is not None:
             size = os.fstat(stdin).st_size
             text = os.pread(stdin, size, 0).decode()
-        self.commands.append(tuple(arguments))
-        return ipvsadm.Answer(*self.kernel.ask(*arguments, stdin=text))
+        self.commands += map(tuple, commands)
+        return [ipvsadm.Answer(*self.kernel.ask(*arguments, stdin=text)) for arguments in commands]
 
     def _look_up(
         self, name: str, _port: object, family: int = 0, *_more: object
