@@ -32,7 +32,6 @@ from lvsalert.verdicts import (
     Source,
     Verdict,
     bystanders,
-    forget_vanished,
     take_checks,
     take_operator,
     why_changed,
@@ -276,10 +275,8 @@ class _Alert:
             repeats=call.event is Event.UP and not call.is_recovery,
             may_be_last=call.is_recovery,
         )
-        members = take_checks(ledger, self._key, verdicts, source, now=now)
-        if asked.real_server is None and not self.errors:
-            group = [each.endpoint for each in members]
-            forget_vanished(ledger, self._key, source, group, now=now)
+        is_whole = asked.real_server is None and not self.errors
+        members = take_checks(ledger, self._key, verdicts, source, now=now, is_whole=is_whole)
         ledger.set_run(Run(self._key, self._who, asked.real_server or "", now, dict(asked.options)))
         return members
 

@@ -60,13 +60,23 @@ def take_operator(
 
 
 def take_checks(
-    ledger: Ledger, virtual: str, verdicts: Sequence[Verdict], source: Source, *, now: float
+    ledger: Ledger,
+    virtual: str,
+    verdicts: Sequence[Verdict],
+    source: Source,
+    *,
+    now: float,
+    is_whole: bool = False,
 ) -> list[Member]:
     """Count what a source says, set or clear its causes, and return what is wanted of each.
 
     An event older than the newest of the same source changes nothing. One check counts once, though
     alert and redistribute both report it; where two events of one second contradict each other, the
     failure stands.
+
+    With ``is_whole`` the verdicts are of the source's whole group: what it said of others is
+    forgotten. What it said of them after this event stands, for the event may be of the time before
+    they were members.
     """
     said = _said(ledger, virtual, source, now)
     news: dict[Endpoint, Check] = {}
@@ -75,6 +85,10 @@ def take_checks(
         if last is None or not _is_overtaken(last, verdict, source):
             news[verdict.endpoint] = _counted(last, verdict, source, now)
     ledger.set_checks(virtual, source.name, news)
+    if is_whole:
+        for endpoint in said.keys() - {verdict.endpoint for verdict in verdicts}:
+            if said[endpoint].time <= source.time:
+                ledger.forget(virtual, endpoint, source.name)
     causes = ledger.causes(virtual)
     blamed = {each for each, every in causes.items() if source.name in _names(every)}
     by_others = {each for each, every in causes.items() if _names(every) - {source.name}}
@@ -92,19 +106,6 @@ def take_checks(
     ledger.set_causes(virtual, new)
     out, said = by_others.union(blamed, new), {**said, **news}
     return [_member(verdict, out, said) for verdict in verdicts]
-
-
-def forget_vanished(
-    ledger: Ledger, virtual: str, source: Source, members: Iterable[Endpoint], *, now: float
-) -> None:
-    """Forget what a source said of real servers that are no members of its group any more.
-
-    What it said after this event stands: the event may be of the time before they were members.
-    """
-    kept = set(members)
-    for endpoint, check in _said(ledger, virtual, source, now).items():
-        if endpoint not in kept and check.time <= source.time:
-            ledger.forget(virtual, endpoint, source.name)
 
 
 def _said(ledger: Ledger, virtual: str, source: Source, now: float) -> dict[Endpoint, Check]:

@@ -14,7 +14,6 @@ from lvsalert.verdicts import (
     Source,
     Verdict,
     bystanders,
-    forget_vanished,
     take_checks,
     take_operator,
 )
@@ -35,6 +34,11 @@ def say(ledger: Ledger, source: Source, *failed: bool, now: float | None = None)
     verdicts = [verdict((f"192.0.2.{n}", 80), failed=bad) for n, bad in enumerate(failed, 1)]
     heard = float(source.time) if now is None else now
     return [each.want for each in take_checks(ledger, VIRTUAL, verdicts, source, now=heard)]
+
+
+def say_of_all(ledger: Ledger, source: Source, *, now: float) -> None:
+    """Let a source report that the first real server fails, which is all there is of its group."""
+    take_checks(ledger, VIRTUAL, [verdict(ONE, failed=True)], source, now=now, is_whole=True)
 
 
 def causes(ledger: Ledger, endpoint: Endpoint = ONE) -> list[str]:
@@ -118,7 +122,7 @@ def test_vanished_members_are_forgotten_of_that_source_alone(ledger: Ledger) -> 
     """What other sources said of them stays."""
     for name in ("www/http", "www/ping"):
         say(ledger, Source(name, 100), F, F)
-    forget_vanished(ledger, VIRTUAL, Source("www/http", 110), [ONE], now=110.0)
+    say_of_all(ledger, Source("www/http", 110), now=110.0)
     assert causes(ledger, ONE) == ["www/http", "www/ping"]
     assert causes(ledger, TWO) == ["www/ping"]
     assert set(ledger.checks(VIRTUAL, TWO)) == {"www/ping"}
@@ -127,14 +131,14 @@ def test_vanished_members_are_forgotten_of_that_source_alone(ledger: Ledger) -> 
 def test_what_was_said_later_is_not_forgotten(ledger: Ledger) -> None:
     """A late event does not know of members that came after it."""
     say(ledger, Source("www/http", 120), F, F)
-    forget_vanished(ledger, VIRTUAL, Source("www/http", 110), [ONE], now=121.0)
+    say_of_all(ledger, Source("www/http", 110), now=121.0)
     assert causes(ledger, TWO) == ["www/http"]
 
 
 def test_clock_set_back_forgets_all_the_same(ledger: Ledger) -> None:
     """What was heard in the future is older than anything."""
     say(ledger, Source("www/http", 5000), F, F)
-    forget_vanished(ledger, VIRTUAL, Source("www/http", 110), [ONE], now=110.0)
+    say_of_all(ledger, Source("www/http", 110), now=110.0)
     assert causes(ledger, TWO) == []
 
 
