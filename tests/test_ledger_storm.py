@@ -38,8 +38,8 @@ _PROGRAM = (
 )
 # Kills its parent, and the parent's session with it, at the call whose number is in the file.
 _KILLING = """#!/bin/sh
-count=$(cat {folder}/count)
-echo $((count + 1)) >{folder}/count
+count=0
+until mkdir {folder}/call-$count 2>/dev/null; do count=$((count + 1)); done
 if [ "$count" = "$(cat {folder}/before 2>/dev/null)" ]; then kill -9 $PPID; exit 1; fi
 {program} "$@"
 status=$?
@@ -156,7 +156,6 @@ def test_killed_at_each_call_of_ipvsadm(machine: Machine, moment: str, call: int
     machine.ipvsadm = machine.folder / "killing"
     machine.ipvsadm.write_text(_KILLING.format(folder=machine.folder, program=real))
     machine.ipvsadm.chmod(0o755)
-    (machine.folder / "count").write_text("0")
     (machine.folder / moment).write_text(str(call))
     status = machine.run(f"{HOSTS[0]} {HOSTS[2]}", NOW + 10)
     assert status == (-signal.SIGKILL if call < 5 else 0)
