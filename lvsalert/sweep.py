@@ -2,7 +2,8 @@
 
 A probe is a function that makes a conversation: a generator that gets a socket which is connecting,
 yields what it waits for (READ or WRITE) and returns its verdict. The sweep owns what is common to
-all: look-ups, connecting, time-outs, the cap on open sockets.
+all: look-ups, connecting, time-outs, the cap on open sockets. A conversation may leave its socket
+for another one, which stands for what is done elsewhere (``Elsewhere``).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import select
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Union
 
 from lvsalert import sockets
-from lvsalert.model import Result, State, join_endpoint
-from lvsalert.resolve import MAX_LOOKUPS, Lookups, numeric
+from lvsalert.model import Result, State
+from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups
+from lvsalert.sweep_task import NOT_CONNECTED, SHORT, Task
 from lvsalert.waking import Waker
 
 READ = select.EPOLLIN
@@ -29,26 +31,6 @@ OUT_OF_TIME = "no verdict: the run's deadline came first"
 # Between two looks at the sockets, so many connections begin: answers that are there already are
 # read before more are asked for, which is less for the kernel and for us to keep.
 _BURST = 32
-
-# Errors that mean "we lack something", which is no verdict on a host.
-_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-# Errors that mean "no connection came about", after which another address is worth a try.
-_NOT_CONNECTED = frozenset(
-    (
-        errno.ECONNREFUSED,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.EHOSTDOWN,
-        errno.ETIMEDOUT,
-        errno.EADDRNOTAVAIL,
-        errno.EAFNOSUPPORT,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EINVAL,
-        errno.ENOPROTOOPT,
-    )
-)
 
 
 class Target(NamedTuple):
@@ -75,8 +57,16 @@ class Verdict(NamedTuple):
         return Result(host, state, self.reason, seconds, address, self.said)
 
 
+Elsewhere = Callable[[Address, float], "tuple[sockets.socket, float]"]
+"""Goes on with a host away from the sweep, whose socket to it is closed.
+
+It gets the host's address and the time (time.monotonic()) that the host has, and returns a
+connected socket that can be read when it is done, and the time when it is given up.
+"""
 Conversation = Generator[int, None, Verdict]
-Probe = Callable[[sockets.socket, Target], Conversation]
+Roaming = Generator[Union[int, Elsewhere], None, Verdict]
+"""A conversation that may leave its socket."""
+Probe = Callable[[sockets.socket, Target], Roaming]
 
 
 def sweep(
@@ -103,45 +93,6 @@ def sweep(
         runner.close()
 
 
-class _Task:
-    """One host on its way: the addresses left to try, and the conversation with the present one."""
-
-    __slots__ = (
-        "begun",
-        "index",
-        "limit",
-        "mask",
-        "rest",
-        "sock",
-        "spent",
-        "talk",
-        "target",
-        "tried",
-        "until",
-    )
-
-    def __init__(self, index: int, target: Target) -> None:
-        self.index = index
-        self.target = target
-        self.rest = numeric(target.name)
-        self.spent = 0.0
-        self.begun = 0.0
-        self.limit = 0.0
-        self.until = 0.0
-        self.mask = 0
-        self.sock: sockets.socket | None = None
-        self.talk: Conversation | None = None
-        self.tried = ""
-
-    def begin(self, now: float, timeout: float) -> None:
-        """Go on to the next address; with the first one the time of the host begins."""
-        if not self.limit:
-            self.begun = now - self.spent
-            self.limit = self.begun + timeout
-        self.tried = join_endpoint(self.rest.pop(0).text, self.target.port)
-        self.mask = 0
-
-
 class _Sweep:
     def __init__(self, probe: Probe, timeout: float, lookups: int, prefer_ipv6: bool) -> None:
         self._probe = probe
@@ -151,14 +102,14 @@ class _Sweep:
         self._epoll = select.epoll()
         self._waker = Waker()
         self._epoll.register(self._waker, READ)
-        self._ready: deque[_Task] = deque()
-        self._active: dict[int, _Task] = {}
+        self._ready: deque[Task] = deque()
+        self._active: dict[int, Task] = {}
         # (when, a number that no other entry has, task); entries of tasks that moved on are stale.
-        self._limits: list[tuple[float, int, _Task]] = []
+        self._limits: list[tuple[float, int, Task]] = []
         self._pushed = 0
         self._results: dict[int, Result] = {}
         self._lookups: Lookups | None = None
-        self._named: dict[str, list[_Task]] = {}
+        self._named: dict[str, list[Task]] = {}
 
     def close(self) -> None:
         for task in self._active.values():
@@ -197,7 +148,7 @@ class _Sweep:
 
     def _take(self, targets: Sequence[Target]) -> None:
         for index, target in enumerate(targets):
-            task = _Task(index, target)
+            task = Task(index, target)
             if task.rest:
                 self._ready.append(task)
             else:
@@ -227,14 +178,14 @@ class _Sweep:
             until = min(until, self._lookups.next_overdue(self._timeout))
         return max(0.0, until)
 
-    def _connect(self, task: _Task) -> bool:
+    def _connect(self, task: Task) -> bool:
         """Begin with the task's next address; return False where it has to wait for a socket."""
         address, kind = task.rest[0], sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK
         now = time.monotonic()
         try:
             task.sock = sock = sockets.socket(address.family, kind)
         except OSError as error:
-            if error.errno in _SHORT and self._active:
+            if error.errno in SHORT and self._active:
                 self._ready.appendleft(task)
                 return False
             task.begin(now, self._timeout)
@@ -256,18 +207,19 @@ class _Sweep:
         self._resume(task)
         return True
 
-    def _push(self, task: _Task, when: float) -> None:
+    def _push(self, task: Task, when: float) -> None:
         task.until = when
         self._pushed += 1
         heapq.heappush(self._limits, (when, self._pushed, task))
 
-    def _resume(self, task: _Task, error: TimedOut | None = None) -> None:
+    def _resume(self, task: Task, error: TimedOut | None = None) -> None:
         """Let the conversation go on until it waits again or ends."""
         talk, sock = task.talk, task.sock
         if talk is None or sock is None:
             return
         try:
-            mask = next(talk) if error is None else talk.throw(error)
+            wanted = next(talk) if error is None else talk.throw(error)
+            mask = wanted if isinstance(wanted, int) else self._leave(task, wanted)
         except StopIteration as stop:
             self._complete(task, stop.value)
         except TimedOut as late:
@@ -281,6 +233,16 @@ class _Sweep:
                 self._epoll.modify(sock, mask)
             task.mask = mask
 
+    def _leave(self, task: Task, elsewhere: Elsewhere) -> int:
+        """Let a task wait for another socket, and return what is waited for, which is known."""
+        self._close(task)
+        task.sock, until = elsewhere(task.address, task.limit)
+        self._active[task.sock.fileno()] = task
+        self._epoll.register(task.sock, READ)
+        self._push(task, until)
+        task.mask = READ
+        return READ
+
     def _end_overdue(self) -> None:
         now = time.monotonic()
         while self._limits and self._limits[0][0] <= now:
@@ -288,7 +250,7 @@ class _Sweep:
             if task.sock is None or when != task.until:
                 continue
             late = f"timed out after {self._timeout:g} s"
-            if not _is_connected(task.sock):
+            if not task.is_connected():
                 # Another address is tried where there is one and time is left.
                 text = late if now >= task.limit else "connection timed out"
                 self._fail(task, OSError(errno.ETIMEDOUT, f"{text}, no connection"))
@@ -299,32 +261,28 @@ class _Sweep:
         if self._lookups is not None and not self._lookups.next_overdue(self._timeout):
             self._take_names(self._lookups)
 
-    def _fail(self, task: _Task, error: OSError) -> None:
+    def _fail(self, task: Task, error: OSError) -> None:
         """Try the next address where no connection came about; otherwise it is the end."""
-        if error.errno in _NOT_CONNECTED and task.rest and time.monotonic() < task.limit:
+        if error.errno in NOT_CONNECTED and task.rest and time.monotonic() < task.limit:
             self._drop(task)
             # At the front, for its time runs.
             self._ready.appendleft(task)
             return
         reason = error.strerror or os.strerror(error.errno or 0)
-        self._complete(task, Verdict(reason, b""), is_known=error.errno not in _SHORT)
+        self._complete(task, Verdict(reason, b""), is_known=error.errno not in SHORT)
 
-    def _drop(self, task: _Task) -> None:
+    def _drop(self, task: Task) -> None:
+        self._close(task)
+        task.talk = None
+
+    def _close(self, task: Task) -> None:
         if task.sock is not None:
             self._active.pop(task.sock.fileno(), None)
             task.sock.close()
-        task.sock = task.talk = None
+        task.sock = None
 
-    def _complete(self, task: _Task, verdict: Verdict, *, is_known: bool = True) -> None:
+    def _complete(self, task: Task, verdict: Verdict, *, is_known: bool = True) -> None:
         self._drop(task)
         seconds = time.monotonic() - task.begun if task.limit else task.spent
-        result = verdict.result(task.target.host, seconds, task.tried)
+        result = verdict.result(task.target.host, seconds, task.tried())
         self._results[task.index] = result if is_known else result._replace(state=State.UNKNOWN)
-
-
-def _is_connected(sock: sockets.socket) -> bool:
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
