@@ -84,16 +84,17 @@ class Run(NamedTuple):
     seconds: float
 
 
-def by_sweep(targets: Sequence[Target], probe: Probe, limits: Limits) -> Run:
-    """Return a run of conversations on the sweep."""
+def by_sweep(targets: Sequence[Target], probe: Probe, limits: Limits, *, per_host: int = 1) -> Run:
+    """Return a run of conversations on the sweep, each of which takes ``per_host`` descriptors."""
     from lvsalert.sweep import sweep
 
-    return _run(functools.partial(sweep, targets, probe), targets, limits, per_host=1)
+    return _run(functools.partial(sweep, targets, probe), targets, limits, per_host=per_host)
 
 
 def by_threads(targets: Sequence[Target], fetch: Fetch, limits: Limits) -> Run:
     """Return a run of a library's blocking calls in threads."""
-    from lvsalert.probes.threaded import MAX_THREADS, probe_in_threads
+    from lvsalert.probes.threaded import probe_in_threads
+    from lvsalert.workers import MAX_THREADS
 
     limits = limits._replace(concurrency=min(limits.concurrency, MAX_THREADS))
     # A library opens a file of certificates beside its socket, or a second connection for data.

@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Callable, Generic, TypeVar
 
+# A thread costs more than a socket of the sweep, so fewer hosts are asked at once in threads.
+MAX_THREADS = 64
+
 Job = TypeVar("Job")
 Value = TypeVar("Value")
 

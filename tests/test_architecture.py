@@ -185,6 +185,7 @@ def test_commands_keep_no_state(name: str) -> None:
         ),
         ("lvsalert.commands.http_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
         ("lvsalert.probes.http_tls", {"requests", "urllib3", "http.client", "subprocess"}),
+        ("lvsalert.probes.following", {"requests", "urllib3", "http.client", "ssl", "socket"}),
         ("lvsalert.commands.ftp_monitor", {"requests", "icmplib", "ssl", "ftplib", "subprocess"}),
         ("lvsalert.commands.fping_monitor", {"requests", "ssl", "subprocess", "sqlite3"}),
         ("lvsalert.commands.tcp_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),

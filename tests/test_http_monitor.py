@@ -1,4 +1,4 @@
-"""http.monitor against real and misbehaving servers, on both of its ways to fetch a page."""
+"""http.monitor against real and misbehaving servers, on all of its ways to fetch a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 GOOD = ""
 LATE = "timed out after 2 s"
 PLAIN: tuple[str, ...] = ()
+FOLLOWING = ("--follow",)
 REQUESTS = ("--user", "me")
+WAYS = pytest.mark.parametrize(
+    "way", [PLAIN, FOLLOWING, REQUESTS], ids=["sweep", "following", "requests"]
+)
 
 
 class Case(NamedTuple):
@@ -38,7 +42,7 @@ def _case(talk: Talk, *reasons: str) -> Case:
 BROKEN_HEAD = OK + b"X-Name: va"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 CASES = {
-    "resets": _case(misbehaving.resets, "connection reset"),
+    "resets": _case(misbehaving.resets, "connection reset", "closed without a word"),
     "resets after request": _case(
         misbehaving.resets_after_request, "connection reset", "Connection reset"
     ),
@@ -97,6 +101,13 @@ CASES = {
 }
 
 
+# What becomes of redirects that are followed.
+FOLLOWED = {
+    "redirect with an endless body": "redirected to http://",
+    "redirect to nonsense": "Invalid IPv6 URL",
+}
+
+
 class Zoo(NamedTuple):
     """Servers of all kinds: where each one is, and what was found out about them."""
 
@@ -117,21 +128,22 @@ def zoo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         places["never accepts"] = servers.enter_context(unanswering(address))
         verdicts = {
             way: reasons(http("-t", "2", *way, *places.values(), environ=PASSWORD))
-            for way in (PLAIN, REQUESTS)
+            for way in (PLAIN, FOLLOWING, REQUESTS)
         }
         yield Zoo(places, verdicts)
 
 
-@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+@WAYS
 @pytest.mark.parametrize("name", CASES)
 def test_misbehaving_server_gets_its_reason(zoo: Zoo, name: str, way: tuple[str, ...]) -> None:
     """Each way to behave has its verdict, whoever asks."""
-    expected = CASES[name].reasons
+    is_followed = way == FOLLOWING and name in FOLLOWED
+    expected = (FOLLOWED[name],) if is_followed else CASES[name].reasons
     found = zoo.verdicts[way].get(zoo.places[name], GOOD)
     assert found.startswith(expected) if found else GOOD in expected
 
 
-@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+@WAYS
 def test_server_that_is_not_there_gets_its_reason(zoo: Zoo, way: tuple[str, ...]) -> None:
     """A refusal and silence are told apart."""
     found = zoo.verdicts[way]
@@ -139,9 +151,11 @@ def test_server_that_is_not_there_gets_its_reason(zoo: Zoo, way: tuple[str, ...]
     assert found[zoo.places["never accepts"]] == f"{LATE}, no connection"
 
 
-def test_both_ways_to_fetch_a_page_find_the_same_hosts_failed(zoo: Zoo) -> None:
-    """Plain and through requests, the same servers are good."""
+def test_all_ways_to_fetch_a_page_find_the_same_hosts_failed(zoo: Zoo) -> None:
+    """Plain, following and through requests, the same servers are good, but for redirects."""
     assert zoo.verdicts[PLAIN].keys() == zoo.verdicts[REQUESTS].keys()
+    followed = {zoo.places[name] for name in FOLLOWED}
+    assert zoo.verdicts[FOLLOWING].keys() - followed == zoo.verdicts[PLAIN].keys()
 
 
 SERVED = OK + b"Server: test/1.0\r\nContent-Length: 10\r\n\r\ntest page\n"
@@ -175,7 +189,7 @@ SERVED = OK + b"Server: test/1.0\r\nContent-Length: 10\r\n\r\ntest page\n"
     ],
     ids=str,
 )
-def test_options_mean_the_same_on_both_ways(
+def test_options_mean_the_same_on_all_ways(
     options: tuple[str, ...], answer: bytes, reason: str
 ) -> None:
     """The same options give the same server the same verdict, whoever asks."""
@@ -184,14 +198,14 @@ def test_options_mean_the_same_on_both_ways(
     with Misbehaving(talk) as server:
         verdicts = [
             reasons(http("-t", "2", *options, *way, server.place, environ=PASSWORD))
-            for way in (PLAIN, REQUESTS)
+            for way in (PLAIN, FOLLOWING, REQUESTS)
         ]
     for found in verdicts:
         assert bool(found) == bool(reason)
         assert found.get(server.place, "").startswith(reason)
 
 
-@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+@WAYS
 @pytest.mark.parametrize("address", ["127.0.1.1", "::1"])
 def test_nginx_is_good_dead_and_good_again(
     folder: Path, address: str, way: tuple[str, ...]
@@ -211,7 +225,7 @@ def test_nginx_is_good_dead_and_good_again(
         assert failed(http(*options, environ=PASSWORD)) == []
 
 
-@pytest.mark.parametrize("way", [PLAIN, REQUESTS], ids=["sweep", "requests"])
+@WAYS
 def test_what_a_server_says_cannot_forge_a_report(way: tuple[str, ...]) -> None:
     """Headers that look like the report, control characters and length stay in their place."""
     headers = b"X: \x1b[31mred\r\nHOST 192.0.2.9: forged (0.1 s)\r\nLong: " + b"x" * 5000

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.harness.certificates import Authority, Certificate
 
+LOGIN = ("--user", "me")
 ADDRESSES = {"127.0.1.1": "IPv4", "::1": "IPv6"}
 GOOD_PAGE = OK + b"Content-Length: 10\r\n\r\ntest page\n"
 
@@ -30,10 +31,13 @@ def place(request: pytest.FixtureRequest) -> str:
     return join(request.param, free_port(request.param))
 
 
-@pytest.fixture(params=[(), ("--follow",)], ids=["on the sweep", "through requests"])
-def tls(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """The options for TLS, on both ways that a page is asked for over it."""
-    return ("--tls", *request.param)
+@pytest.fixture(params=["on the sweep", "to be followed", "through requests"])
+def tls(request: pytest.FixtureRequest, folder: Path) -> tuple[str, ...]:
+    """The options for TLS, on all ways that a page is asked for over it."""
+    if request.param == "through requests":
+        (folder / "password").write_text("open sesame\n")
+        return ("--tls", *LOGIN, "--password-file", str(folder / "password"))
+    return ("--tls", "--follow") if request.param == "to be followed" else ("--tls",)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +226,7 @@ def test_misbehaving_server_under_tls_gets_its_reason(
     """A valid certificate makes no answer good."""
     with Misbehaving(talk, certificate=authority.valid("127.0.0.1")) as server:
         found = reasons(http(*_time_for(reason), *tls, *cacert, server.place))
-    if "--follow" in tls:
+    if "--user" in tls:
         # What a library's buffers hold of a body is not told.
         reason = re.sub("(?<=body broke off) after .*", "", reason)
     assert found == ({server.place: reason} if reason else {})
@@ -249,8 +253,9 @@ def test_reset_under_tls_is_a_failure(
     """A reset is told from an end, which a TLS socket of Python's own takes it for."""
     with Misbehaving(talk, certificate=authority.valid("127.0.0.1")) as server:
         options = ("--tls", *cacert)
-        assert reasons(http(*options, server.place)) == {server.place: reason}
-        found = reasons(http(*options, "--follow", server.place))
+        for way in ((), ("--follow",)):
+            assert reasons(http(*options, *way, server.place)) == {server.place: reason}
+        found = reasons(http(*options, *LOGIN, server.place, environ=PASSWORD))
     assert found == {server.place: through_requests}
 
 
@@ -389,7 +394,17 @@ def test_an_old_urllib3_judges_nobody(monkeypatch: pytest.MonkeyPatch, version: 
     """A library that would fail every TLS server told by its address is named, with status 3."""
     monkeypatch.setattr("urllib3.__version__", version)
     line = f"http.monitor: TLS needs urllib3 2 or newer, this is {version}"
-    assert complaint(http("--follow", "127.0.0.1")) == line
+    with (
+        Misbehaving(_redirects("/page")) as moved,
+        Misbehaving(replies(GOOD_PAGE)) as here,
+        Misbehaving(replies(b"HTTP/1.1 503 Oops\r\n\r\n")) as dead,
+    ):
+        assert complaint(http("--follow", here.place, dead.place, moved.place)) == line
+        for option in ("--follow", "--tls"):
+            assert complaint(http(option, *LOGIN, here.place, environ=PASSWORD)) == line
+        # What needs no TLS through that library is judged.
+        assert failed(http("--follow", here.place, dead.place)) == [dead.place]
+        assert failed(http(*LOGIN, here.place, dead.place, environ=PASSWORD)) == [dead.place]
 
 
 def test_redirect_to_tls_stays_at_the_address(
@@ -443,7 +458,7 @@ def test_redirect_without_a_place_is_judged_itself() -> None:
 
 
 def test_redirect_with_an_endless_body_is_followed() -> None:
-    """A redirect's own body is not awaited beyond --max-bytes."""
+    """A redirect's own body is not awaited, or by --user not beyond --max-bytes."""
 
     def talk(client: Client) -> None:
         line = client.line()
@@ -455,7 +470,9 @@ def test_redirect_with_an_endless_body_is_followed() -> None:
         client.send(GOOD_PAGE)
 
     with Misbehaving(talk) as server:
-        assert failed(http("--follow", "--status", "200", server.place)) == []
+        for way in ((), LOGIN):
+            options = (*way, "--follow", "--status", "200")
+            assert failed(http(*options, server.place, environ=PASSWORD)) == []
 
 
 @pytest.fixture
@@ -544,8 +561,9 @@ def test_surroundings_do_not_matter(monkeypatch: pytest.MonkeyPatch, folder: Pat
         "REQUESTS_CA_BUNDLE": "/nonexistent",
     }.items():
         monkeypatch.setenv(name, value)
-    with Misbehaving(replies(GOOD_PAGE)) as server:
+    with Misbehaving(_redirects("/page")) as server:
         assert failed(http("--follow", server.place)) == []
+    assert server.connections == 2
     assert b"Authorization" not in bytes(server.heard)
 
 

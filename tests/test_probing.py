@@ -11,7 +11,7 @@ from lvsalert.commands import probing
 from lvsalert.commands.probing import probe
 from lvsalert.watches import Watch, watches_of
 from lvsalert.www_cf import load
-from tests.harness.misbehaving import Misbehaving, refusing, replies
+from tests.harness.misbehaving import Client, Misbehaving, refusing, replies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,23 @@ def test_an_expression_that_explodes_delays_one_watch(tmp_path: Path) -> None:
         ["Connection refused"],
         ["tcp.monitor: ended by SIGALRM"],
         [],
+    ]
+
+
+def test_a_redirect_is_followed_before_a_start(tmp_path: Path) -> None:
+    """A real server that redirects is judged by the page that it names."""
+
+    def moves(client: Client) -> None:
+        is_first = client.line().startswith(b"GET / ")
+        client.request()
+        client.send(b"HTTP/1.1 301 Moved\r\nLocation: /a\r\n\r\n" if is_first else GOOD)
+
+    with Misbehaving(moves, "127.0.0.1") as web:
+        service = f"{web.place} masq\n    service = http\n    receive ="
+        found = probe(watches(tmp_path, f'{service} "a!"', f'{service} "b!"'))
+    assert [told(each) for each in found] == [
+        [],
+        [f"redirected to http://{web.place}/a: no match for 'b!'"],
     ]
 
 

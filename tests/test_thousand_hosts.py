@@ -13,7 +13,7 @@ import pytest
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Client, Misbehaving, refusing, replies, says
 from tests.harness.misbehaving import ftp as serves
-from tests.harness.nginx import Nginx, Site
+from tests.harness.nginx import PAGE, Nginx, Site
 from tests.harness.places import free_port, loopback
 from tests.harness.waiting import wait_until
 from tests.monitors import PASSWORD, failed, ftp, http, open_descriptors, reasons, run
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EVERYWHERE = "0.0.0.0"  # the whole of 127.0.0.0/8 among it
 ADDRESSES = loopback(0, 1000)
 LOGIN = ("--user", "me")
+FOLLOW = ("--follow", "-u", "/moved")
 
 AT_ONCE_HTTP = {
     "reset": misbehaving.resets_after_request,
@@ -48,6 +49,7 @@ AT_ONCE_FTP = {
     "bad farewell": misbehaving.ftp_bad_farewell,
     "http": says(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
 }
+REDIRECT = replies(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n")
 SLOW = {
     "silent": misbehaving.silent,
     "dribbles": misbehaving.dribbles(b"HTTP/1.1 200 OK\r\n\r\n"),
@@ -84,9 +86,10 @@ def _thousand(
 
 @pytest.fixture
 def web(folder: Path) -> Iterator[int]:
-    """The port of an nginx on all addresses."""
+    """The port of an nginx on all addresses, whose /moved redirects to /page."""
     port = free_port(EVERYWHERE)
-    with Nginx(folder / "nginx", Site([f"{EVERYWHERE}:{port}"])):
+    body = f"{PAGE} location = /moved {{ return 301 /page; }}"
+    with Nginx(folder / "nginx", Site([f"{EVERYWHERE}:{port}"], body)):
         yield port
 
 
@@ -104,6 +107,14 @@ def test_thousand_web_servers(web: int) -> None:
     assert set(failed(outcome)) == bad
     assert len(bad) == 100
     assert outcome.stdout.count("): ok (") == 0
+    assert outcome.stdout.count(": ok (") == 900
+
+
+def test_thousand_web_servers_that_redirect(web: int) -> None:
+    """All that are good have to be followed, and the dead tenth is found, to the host."""
+    with _thousand(web, {**AT_ONCE_HTTP, **SLOW}) as (hosts, bad):
+        outcome = http("-t", "5", "--status", "200", "-m", "test page", *FOLLOW, *hosts)
+    assert set(failed(outcome)) == bad
     assert outcome.stdout.count(": ok (") == 900
 
 
@@ -156,7 +167,7 @@ def test_few_descriptors_are_enough(web: int, files: int, name: str, limit: int)
     assert set(done.stdout.decode().split("\n", 1)[0].split()) == bad
 
 
-@pytest.mark.parametrize("way", [(), LOGIN], ids=["plain", "login"])
+@pytest.mark.parametrize("way", [(), FOLLOW, LOGIN], ids=["plain", "following", "login"])
 @pytest.mark.parametrize("limit", [20, 32])
 def test_few_descriptors_are_enough_for_names_and_threads(
     web: int, way: tuple[str, ...], limit: int
@@ -181,6 +192,7 @@ def test_few_descriptors_are_enough_for_names_and_threads(
 def _monitors() -> list[tuple[Monitor, tuple[str, ...], dict[str, Any]]]:
     return [
         (http, (), AT_ONCE_HTTP),
+        (http, ("--follow",), {**AT_ONCE_HTTP, "for ever": REDIRECT}),
         (http, LOGIN, AT_ONCE_HTTP),
         (ftp, (), AT_ONCE_FTP),
         (ftp, LOGIN, AT_ONCE_FTP),
@@ -188,7 +200,7 @@ def _monitors() -> list[tuple[Monitor, tuple[str, ...], dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("monitor", "way", "dead"), _monitors(), ids=["http", "requests", "ftp", "ftplib"]
+    ("monitor", "way", "dead"), _monitors(), ids=["http", "following", "requests", "ftp", "ftplib"]
 )
 def test_hundred_runs_in_one_process(
     monitor: Monitor, way: tuple[str, ...], dead: dict[str, Any]
@@ -225,7 +237,7 @@ def test_hundred_runs_in_one_process(
 @pytest.mark.parametrize(
     ("monitor", "way"),
     [each[:2] for each in _monitors()],
-    ids=["http", "requests", "ftp", "ftplib"],
+    ids=["http", "following", "requests", "ftp", "ftplib"],
 )
 def test_servers_that_hang_leave_no_threads_behind(monitor: Monitor, way: tuple[str, ...]) -> None:
     """Runs that give up on servers leave neither threads nor sockets that still wait for them."""

@@ -24,7 +24,11 @@ from lvsalert.errors import UsageError
 from lvsalert.probes import http
 
 if TYPE_CHECKING:
-    from lvsalert.sweep import Target
+    import ssl
+
+    from lvsalert.probes.following import Follow
+    from lvsalert.probes.threaded import Judge
+    from lvsalert.sweep import Probe, Target
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
@@ -128,7 +132,7 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
 def _run(
     targets: Sequence[Target], given: Mapping[str, Any], environ: Mapping[str, str]
 ) -> monitor.Run:
-    """Return the run: on the sweep, unless redirects or a log-in need requests."""
+    """Return the run: on the sweep, unless a log-in needs requests."""
     check, user, limits = _check(given), given["user"], limits_of(given)
     may_use_tls = given["tls"] or given["follow"]
     for option in ("cacert", "insecure"):
@@ -136,17 +140,37 @@ def _run(
             raise UsageError(f"--{option} goes with --tls or --follow")
     if ":" in (user or ""):
         raise UsageError(f"--user: {user!r} has a colon, which ends a name (RFC 7617)")
-    needs_requests = given["follow"] or user is not None
-    if (may_use_tls or needs_requests) and http.is_for_proxy(check.path):
+    if (may_use_tls or user is not None) and http.is_for_proxy(check.path):
         raise UsageError("--url: a whole URL is for a proxy, without --tls, --follow and --user")
-    if needs_requests:
-        return _by_requests(targets, check, given, environ)
-    if not may_use_tls:
-        return monitor.by_sweep(targets, functools.partial(http.probe, check), limits)
-    from lvsalert.probes import http_tls
+    # Read at once where it is sure to be needed, or may hold a mistake.
+    trusted = _trusted(given) if given["tls"] or given["cacert"] is not None else None
+    through_requests = functools.partial(_by_requests, check, given, trusted, environ)
+    if user is not None:
+        return monitor.by_threads(targets, through_requests(), limits)
+    probe: Probe = functools.partial(http.probe, check)
+    if given["tls"] and trusted is not None:
+        from lvsalert.probes import http_tls
 
-    trusted = http_tls.trust(given["cacert"], verify=not given["insecure"])
-    return monitor.by_sweep(targets, functools.partial(http_tls.probe, check, trusted), limits)
+        probe = functools.partial(http_tls.probe, check, trusted)
+    if not check.follow:
+        return monitor.by_sweep(targets, probe, limits)
+    return _following(targets, probe, through_requests, limits)
+
+
+def _following(
+    targets: Sequence[Target],
+    probe: Probe,
+    load: Callable[[], Follow],
+    limits: monitor.Limits,
+) -> monitor.Run:
+    """Return the run that asks on the sweep, and follows redirects through requests."""
+    from lvsalert.probes.following import DESCRIPTORS, Follower
+    from lvsalert.workers import MAX_THREADS
+
+    follower = Follower(probe, load, limits.timeout)
+    # Each host may come to need a thread, and its time does not stand still until there is one.
+    limits = limits._replace(concurrency=min(limits.concurrency, MAX_THREADS))
+    return monitor.by_sweep(targets, follower.probe, limits, per_host=DESCRIPTORS)
 
 
 def _check(given: Mapping[str, Any]) -> http.Check:
@@ -164,23 +188,28 @@ def _check(given: Mapping[str, Any]) -> http.Check:
         receive=given["receive"],
         slow=None if slow is None else slow / 1000,
         max_bytes=given["max_bytes"],
+        follow=given["follow"],
     )
+
+
+def _trusted(given: Mapping[str, Any]) -> ssl.SSLContext:
+    from lvsalert.probes import http_tls
+
+    return http_tls.trust(given["cacert"], verify=not given["insecure"])
 
 
 def _by_requests(
-    targets: Sequence[Target],
     check: http.Check,
     given: Mapping[str, Any],
+    trusted: ssl.SSLContext | None,
     environ: Mapping[str, str],
-) -> monitor.Run:
-    from lvsalert.probes.https import Access, fetch, trust
+) -> functools.partial[Judge]:
+    """Return how to ask a host through requests, and follow its redirects."""
+    from lvsalert.probes.https import Access, fetch, prepare_for_tls
 
-    may_use_tls = given["tls"] or given["follow"]
-    access = Access(
-        trust(given["cacert"], verify=not given["insecure"]) if may_use_tls else None,
-        tls=given["tls"],
-        follow=given["follow"],
-        user=given["user"],
-        password=password_of(given["user"], given["password_file"], environ),
-    )
-    return monitor.by_threads(targets, functools.partial(fetch, check, access), limits_of(given))
+    if given["tls"] or given["follow"]:
+        prepare_for_tls(verify=not given["insecure"])
+        trusted = trusted or _trusted(given)
+    password = password_of(given["user"], given["password_file"], environ)
+    access = Access(trusted, tls=given["tls"], user=given["user"], password=password)
+    return functools.partial(fetch, check, access)

@@ -26,8 +26,6 @@ from lvsalert.table import Endpoint
 from lvsalert.watches import Watch
 
 _OURS = frozenset(PLUGINS["mondir"])
-# What a word has a monitor import late, which its processes would import one by one.
-_LATE = {"--follow": ("lvsalert.probes.https", "lvsalert.probes.threaded")}
 # Where mon's own monitors are.
 _FOLDERS = (f"{DEFAULT_PREFIX}/mon.d", "/usr/lib/mon/mon.d")
 _CANNOT_TELL = 3
@@ -38,10 +36,8 @@ _AT_ONCE = 64
 
 def probe(watches: Sequence[Watch]) -> list[Checked]:
     """Run the monitor of each watch and return what it found."""
-    words = {word for watch in watches for word in watch.monitor}
-    modules = [f"lvsalert.commands.{_function(each)}" for each in words & _OURS]
-    for module in (*modules, *(name for word in words for name in _LATE.get(word, ()))):
-        import_module(module)
+    for program in {watch.monitor[0] for watch in watches} & _OURS:
+        import_module(f"lvsalert.commands.{_function(program)}")
     waiting = deque(range(len(watches)))
     running: dict[int, _Process] = {}
     found: dict[int, Checked] = {}

@@ -30,7 +30,8 @@ class Check(NamedTuple):
     ``match`` is searched in headers and content, ``receive`` in the content alone, all as they
     came, after ``status`` was accepted.
     ``slow`` is the seconds after which an answer is a failure, None for any. ``max_bytes`` of the
-    body are read, the rest is not awaited.
+    body are read, the rest is not awaited. With ``follow`` a redirect is not judged, but what it
+    leads to.
     """
 
     path: str = "/"
@@ -42,6 +43,22 @@ class Check(NamedTuple):
     receive: re.Pattern[bytes] | None = None
     slow: float | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
+    follow: bool = False
+
+
+class Redirect(NamedTuple):
+    """The place that a redirect names, and when (time.monotonic()) the host was first asked."""
+
+    location: str
+    started: float
+
+
+class Redirected(Exception):
+    """Ends a conversation whose answer is a redirect to be followed."""
+
+    def __init__(self, redirect: Redirect) -> None:
+        super().__init__(redirect.location)
+        self.redirect = redirect
 
 
 def parse_status(text: str) -> frozenset[int]:
@@ -170,10 +187,10 @@ def probe(
     check: Check, sock: sockets.socket | Stream, target: Target, default_port: int = 80
 ) -> Conversation:
     """Ask one host over HTTP/1.1 and return the verdict; the Host field leaves out the port that
-    is ``default_port``.
+    is ``default_port``. Redirected where the answer is a redirect to be followed.
     """
     started = time.monotonic()
-    reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes)
+    reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes, follows=check.follow)
     host = host_header(check, target, default_port)
     request = (
         f"{check.method} {check.path} HTTP/1.1\r\nHost: {host}\r\n"
@@ -194,5 +211,7 @@ def probe(
         return Verdict(f"{error}, {reader.progress}", reader.said)
     except ConnectionResetError:
         return Verdict(f"connection reset, {reader.progress}", reader.said)
+    if reader.location is not None:
+        raise Redirected(Redirect(reader.location, started))
     seconds = time.monotonic() - started
     return Verdict(judge(check, reader.status, reader.head, reader.body, seconds), reader.head)

@@ -13,6 +13,9 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?(?:\n|$)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]+)[ \t]*(?:;|$)")
 _CHUNKED = re.compile(rb"\ntransfer-encoding:.*\bchunked[ \t]*\r?(?:\n|$)", re.IGNORECASE)
+_LOCATION = re.compile(rb"\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)
+# Statuses with which a server may name another place to ask (RFC 9110, 15.4).
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
 # Statuses whose answer has no body (RFC 9112, 6.3).
 _NO_BODY = frozenset((101, 204, 304))
 
@@ -25,19 +28,22 @@ class Reader:
     """Takes an answer as it comes; complete at its end or at ``max_body`` bytes of its body.
 
     ``has_body`` is false for the answer to a HEAD. ``status`` is 0 until the headers are complete,
-    ``head`` is the status line and the header fields as they came.
+    ``head`` is the status line and the header fields as they came. With ``follows`` a redirect ends
+    with its headers, and ``location`` is the place that it names.
     """
 
     # Most answers come whole and leave these as they are.
     head = b""
     status = 0
+    location: str | None = None
     is_complete = False
     _left: int | None = None
     _chunks: _Chunks | None = None
     _interim = 0
 
-    def __init__(self, *, has_body: bool, max_body: int) -> None:
+    def __init__(self, *, has_body: bool, max_body: int, follows: bool = False) -> None:
         self._has_body = has_body
+        self._follows = follows
         self._max_body = max_body
         self._data = bytearray()
         self._body = bytearray()
@@ -107,6 +113,11 @@ class Reader:
 
     def _begin_body(self, data: bytes) -> None:
         """Find where the body ends (RFC 9112, 6.3), and take what came of it with the headers."""
+        if self._follows and self.status in REDIRECTS and (named := _LOCATION.findall(self.head)):
+            # As one field of many lines is read (RFC 9110, 5.3).
+            self.location = b", ".join(each.rstrip() for each in named).decode("latin-1")
+            self.is_complete = True
+            return
         if not self._has_body or self.status in _NO_BODY:
             self.is_complete = True
             return

@@ -42,7 +42,10 @@ def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
 def probe(
     check: http.Check, context: ssl.SSLContext, sock: sockets.socket, target: Target
 ) -> Conversation:
-    """Ask one host and return the verdict; its certificate is to be for the name that is asked."""
+    """Ask one host and return the verdict, or raise Redirected, as http.probe does.
+
+    Its certificate is to be for the name that is asked.
+    """
     talk = functools.partial(http.probe, check, default_port=PORT)
     name, _ = split_endpoint(http.host_header(check, target, PORT))
     # A name's last dot is for look-ups, not for certificates (RFC 6066, 3).

@@ -1,6 +1,6 @@
-"""A web server's answer through requests: TLS, redirects and authentication.
+"""A web server's answer through requests: redirects and authentication.
 
-What the plain probe cannot do goes this way; the verdict is made by the same function.
+What the probes of the sweep cannot do goes this way; the verdict is made by the same function.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from lvsalert.errors import UsageError
-from lvsalert.probes import http_tls, tls
-from lvsalert.probes.http import Check, host_header, judge
+from lvsalert.probes import tls
+from lvsalert.probes.http import Check, Redirect, host_header, judge
+from lvsalert.probes.http_answer import REDIRECTS
 from lvsalert.probes.https_reasons import reason_of
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
@@ -38,7 +39,6 @@ _PIECE = 65536
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 _MAX_REDIRECTS = 10
 _NOTHING_CAME = "nothing came"
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class Access(NamedTuple):
@@ -50,15 +50,14 @@ class Access(NamedTuple):
 
     trust: ssl.SSLContext | None
     tls: bool = False
-    follow: bool = False
     user: str | None = None
     password: str = ""
 
 
-def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
-    """Return what to trust, as http_tls.trust does, for requests.
+def prepare_for_tls(*, verify: bool) -> None:
+    """Make urllib3 ready for TLS, where ``verify`` tells whether certificates are looked at.
 
-    UsageError also for an urllib3 that hands no address on to be verified and so would fail every
+    UsageError for an urllib3 that hands no address on to be verified and so would fail every
     server that is told by one.
     """
     # It is there, though urllib3 does not declare it to mypy.
@@ -68,25 +67,28 @@ def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     if not verify:
         # It was asked for, and mon would read the warning as a summary.
         warnings.simplefilter("ignore", InsecureRequestWarning)
-    return http_tls.trust(ca_file, verify=verify)
 
 
-def fetch(check: Check, access: Access, reach: Reach) -> Judge:
+def fetch(check: Check, access: Access, reach: Reach, redirect: Redirect | None = None) -> Judge:
     """Ask one host at one address; return what judges the answer.
 
-    NotConnected where nothing listens there. Redirects are asked of the same address.
+    NotConnected where nothing listens there. Redirects are asked of the same address; ``redirect``
+    is what the first request was answered with, where that has been asked.
     """
     scheme, usual = ("https", 443) if access.tls else ("http", 80)
     url = f"{scheme}://{host_header(check, reach.target, usual)}{check.path}"
-    where, started = "", time.monotonic()
+    where = ""
+    location, started = redirect or (None, time.monotonic())
     with _Server(reach, access, url) as server:
         for _ in range(_MAX_REDIRECTS + 1):
             try:
-                answer = server.ask(check, url)
-                if not access.follow or answer.location is None:
-                    seconds = time.monotonic() - started
-                    return functools.partial(_verdict, check, where, answer, seconds)
-                url = urljoin(url, answer.location)
+                if location is None:
+                    answer = server.ask(check, url)
+                    if answer.location is None:
+                        seconds = time.monotonic() - started
+                        return functools.partial(_verdict, check, where, answer, seconds)
+                    location = answer.location
+                url, location = urljoin(url, location), None
             except NotConnected as error:
                 if not where:
                     raise
@@ -98,7 +100,9 @@ def fetch(check: Check, access: Access, reach: Reach) -> Judge:
 
 
 class _Answer(NamedTuple):
-    """An answer; ``broken`` is why its body is not whole, or an empty string."""
+    """An answer; ``location`` is where a redirect is to be followed to, None for the last answer.
+    ``broken`` is why its body is not whole, or an empty string.
+    """
 
     status: int
     head: bytes
@@ -119,7 +123,7 @@ def _failure(reason: str) -> Judge:
 class _Way:
     """How far a request came, for a reason."""
 
-    stage = tls.NOT_UP
+    stage = _NOTHING_CAME
 
 
 class _Server:
@@ -160,14 +164,9 @@ class _Server:
             verify=trusted is None or trusted.verify_mode != ssl.CERT_NONE,
         ) as response:
             body, broken = _body_of(response, check.max_bytes, self._reach)
-            location = response.headers.get("location")
-            return _Answer(
-                response.status_code,
-                _head_of(response),
-                body,
-                location if response.status_code in _REDIRECTS else None,
-                broken,
-            )
+            is_followed = check.follow and response.status_code in REDIRECTS
+            location = response.headers.get("location") if is_followed else None
+            return _Answer(response.status_code, _head_of(response), body, location, broken)
 
     def _login_for(self, url: str) -> dict[str, str]:
         """Return the header field that logs in; a redirect does not carry it anywhere."""

@@ -6,6 +6,7 @@ import io
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
@@ -14,15 +15,15 @@ from lvsalert.model import Result, State, join_endpoint
 from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups, numeric
 from lvsalert.sweep import OUT_OF_TIME, Target, Verdict
 from lvsalert.waking import Waker
-from lvsalert.workers import Workers
+from lvsalert.workers import MAX_THREADS, Workers
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# A thread costs more than a socket of the sweep, so there are fewer of them.
-MAX_THREADS = 64
 # A probe keeps its time itself; one that did not by so many seconds is given up.
 _GRACE_SECONDS = 0.5
+# As above, where the thread may have to wait for an import first.
+_ERRAND_SECONDS = 5.0
 
 
 class NotConnected(Exception):
@@ -116,6 +117,45 @@ Fetch = Callable[[Reach], Judge]
 That is called in the main thread, where a signal can end a regular expression that explodes. It
 raises NotConnected where there is no connection.
 """
+
+
+class Errand:
+    """A host's blocking call in a thread of its own, in the midst of a conversation of the sweep.
+
+    The conversation yields ``begin``, and when it goes on it returns ``verdict``. ``timeout`` is
+    the seconds that the host had from the beginning.
+    """
+
+    def __init__(self, fetch: Fetch, target: Target, timeout: float) -> None:
+        self._fetch = fetch
+        self._target = target
+        self._timeout = timeout
+        self._found: list[Judge | BaseException] = []
+
+    def begin(self, address: Address, limit: float) -> tuple[socket.socket, float]:
+        """Start the thread, as sweep.Elsewhere is called."""
+        reach = Reach(self._target, address, limit, limit, self._timeout)
+        done, working = socket.socketpair()
+        threading.Thread(target=self._work, args=(reach, working), daemon=True).start()
+        return done, limit + _ERRAND_SECONDS
+
+    def _work(self, reach: Reach, working: socket.socket) -> None:
+        # To close one end makes the other one readable.
+        with working:
+            try:
+                self._found.append(self._fetch(reach))
+            except OSError as error:
+                # As it is, the sweep would take it for the host's.
+                self._found.append(RuntimeError(f"{type(error).__name__}: {error}"))
+            except BaseException as error:
+                self._found.append(error)
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on what was fetched."""
+        (found,) = self._found
+        if isinstance(found, BaseException):
+            raise found
+        return found()
 
 
 class _Found(NamedTuple):
