@@ -51,9 +51,12 @@ def _left_behind() -> list[str]:
 def demo(tmp_path: Path) -> Iterator[Program]:
     """The demonstration with `--keep`, to be started by the test."""
     program = Program([str(DEMO), "--keep"], tmp_path / "output")
+    # A shell that was started with it ignored, as by nohup, could not be interrupted.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield program
     finally:
+        signal.signal(signal.SIGINT, before)
         program.kill()
 
 
