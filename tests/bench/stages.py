@@ -47,13 +47,13 @@ def main():
 
         from lvsalert.probes import icmp
     imported = time.process_time()
-    from lvsalert import mon, monitor, sweep
+    from lvsalert import mon, monitor, sweep_task
     from lvsalert.commands import monitoring
 
     watch = Watch()
     watch.wrap(mon, "report", "report")
     watch.wrap(monitoring.monitor, "report", "sockets")
-    watch.wrap(sweep, "numeric", "name resolution")
+    watch.wrap(sweep_task, "numeric", "name resolution")
     watch.wrap(monitor, "count_names", "name resolution")
     watch.wrap(monitor, "targets_of", "name resolution")
     watch.wrap(module, "run", "option parsing")
