@@ -16,9 +16,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 _CHUNK = 1 << 16
-# A process that has closed its output ends within that many seconds; one that does not is asked
-# less and less often.
-_FIRST_NAP, _LONGEST_NAP = 0.00005, 0.02
 # poll(2) takes no more milliseconds than fit into an int.
 _LONGEST_POLL = 3600.0
 # Python ignores them, and a program would go on doing so.
@@ -110,22 +107,28 @@ class _Process:
 
     def answer(self, deadline: float) -> Answer:
         """Return the answer of a process that ends by ``deadline``; HungError otherwise."""
-        nap = _FIRST_NAP
-        while (status := self._status()) is None:
-            if time.monotonic() > deadline:
-                raise HungError(self.argv)
-            time.sleep(nap)
-            nap = min(2 * nap, _LONGEST_NAP)
+        self._wait(deadline)
         self._has_ended = True
-        return Answer(status, *(text.decode(errors="replace") for text in self.texts.values()))
-
-    def _status(self) -> int | None:
         try:
-            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         except ChildProcessError:
             # With SIGCHLD ignored the kernel tells nobody how its children ended.
-            return 0
-        return os.waitstatus_to_exitcode(status) if ended else None
+            status = 0
+        return Answer(status, *(text.decode(errors="replace") for text in self.texts.values()))
+
+    def _wait(self, deadline: float) -> None:
+        """Wait until it has ended; HungError if not in time."""
+        try:
+            ended = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            # It has, with SIGCHLD ignored.
+            return
+        try:
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            _ready(poll, deadline, self.argv)
+        finally:
+            os.close(ended)
 
 
 def _spawn(argv: list[str], environ: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
@@ -155,12 +158,17 @@ def _read(processes: Sequence[_Process], deadline: float) -> None:
     for reader in readers:
         poll.register(reader, select.POLLIN)
     while readers:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise HungError(next(iter(readers.values())).argv)
-        for reader, _ in poll.poll(min(left, _LONGEST_POLL) * 1000):
+        for reader in _ready(poll, deadline, next(iter(readers.values())).argv):
             data = os.read(reader, _CHUNK)
             readers[reader].texts[reader] += data
             if not data:
                 poll.unregister(reader)
                 del readers[reader]
+
+
+def _ready(poll: select.poll, deadline: float, argv: Sequence[str]) -> list[int]:
+    """Return the descriptors that are ready, once one is; HungError if none is in time."""
+    while (left := deadline - time.monotonic()) > 0:
+        if found := poll.poll(min(left, _LONGEST_POLL) * 1000):
+            return [descriptor for descriptor, _ in found]
+    raise HungError(argv)
