@@ -18,10 +18,7 @@ def test_the_client_reaches_every_real_server(lab: Topology, method: str) -> Non
         *(f"-a -t {VIP}:80 -r {server.address} {method}" for server in lab.real_servers),
     )
     lab.start_web()
-    with lab.client.asking(f"{VIP}:80") as answers:
-        begun = answers.wait_for(6)
-    assert answers.servers_since(begun) == NAMES
-    assert answers.failures_since(begun) == []
+    _all_serve(lab, f"{VIP}:80")
 
 
 def test_masquerading_maps_the_port(lab: Topology) -> None:
@@ -44,10 +41,7 @@ def test_direct_routing_in_ipv6(lab: Topology) -> None:
         *(f"-a -t [{VIP6}]:80 -r [{server.address6}]:80 -g" for server in lab.real_servers),
     )
     lab.start_web()
-    with lab.client.asking(f"[{VIP6}]:80") as answers:
-        begun = answers.wait_for(6)
-    assert answers.servers_since(begun) == NAMES
-    assert answers.failures_since(begun) == []
+    _all_serve(lab, f"[{VIP6}]:80")
 
 
 @pytest.mark.parametrize("method", ["-g", "-i", "-m"])
@@ -59,7 +53,12 @@ def test_udp(lab: Topology, method: str) -> None:
     )
     for server in lab.real_servers:
         server.echo.start()
-    with lab.client.asking(f"{VIP}:7", udp=True) as answers:
+    _all_serve(lab, f"{VIP}:7", udp=True)
+
+
+def _all_serve(lab: Topology, place: str, *, udp: bool = False) -> None:
+    """Have the client ask until every real server has answered, and nobody failed."""
+    with lab.client.asking(place, udp=udp) as answers:
         begun = answers.wait_for(6)
     assert answers.servers_since(begun) == NAMES
     assert answers.failures_since(begun) == []
@@ -72,7 +71,4 @@ def _masquerade(lab: Topology) -> None:
         *(f"-a -t {VIP}:80 -r {server.address}:8080 -m" for server in lab.real_servers),
     )
     lab.start_web()
-    with lab.client.asking(f"{VIP}:80") as answers:
-        begun = answers.wait_for(6)
-    assert answers.servers_since(begun) == NAMES
-    assert answers.failures_since(begun) == []
+    _all_serve(lab, f"{VIP}:80")
