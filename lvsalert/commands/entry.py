@@ -14,7 +14,8 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -124,6 +125,8 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
 
     for each in signal.valid_signals() - _NOT_CAUGHT:
         signal.signal(each, end)
+    # click takes it to show help, and with what it draws in it is a sixth of a run's start.
+    _put_off("inspect")
     try:
         command: Command = import_module(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
@@ -132,6 +135,21 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     told.append(outcome)
     written = _emit(outcome) and stdout_open
     os._exit(outcome.status if written else CANNOT_TELL)
+
+
+def _put_off(name: str) -> None:
+    """Have a module that others import loaded only when something of it is used (PEP 562)."""
+    if name in sys.modules:
+        return
+    late = ModuleType(name)
+
+    def take(attribute: str) -> Any:
+        if sys.modules.get(name) is late:
+            del sys.modules[name]
+        return getattr(import_module(name), attribute)
+
+    late.__getattr__ = take  # type: ignore[method-assign]
+    sys.modules[name] = late
 
 
 @contextlib.contextmanager

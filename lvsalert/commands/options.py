@@ -39,7 +39,18 @@ class Surroundings(NamedTuple):
     given: dict[str, str]
 
 
-class EnvOption(click.Option):
+class _Option(click.Option):
+    """An option whose help is one line.
+
+    click would import inspect to unindent it, for every option of every run.
+    """
+
+    def __init__(self, *words: Any, help: str, **settings: Any) -> None:  # noqa: A002 - click's
+        super().__init__(*words, **settings)
+        self.help = help
+
+
+class EnvOption(_Option):
     """An option that looks into the environment given as the context's object."""
 
     @property
@@ -182,7 +193,13 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
             ("--help", _show_help, "Show this text and exit."),
         ):
             function = click.option(
-                flag, is_flag=True, is_eager=True, expose_value=False, callback=show, help=text
+                flag,
+                cls=_Option,
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=show,
+                help=text,
             )(function)
         settings = {"allow_interspersed_args": False, "max_content_width": 100}
         return click.command(name, cls=_Command, add_help_option=False, context_settings=settings)(
