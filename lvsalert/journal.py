@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lvsalert.ledger_file import FILE_NAME, CorruptError
@@ -23,6 +23,11 @@ _TURNS = """WHERE id IN (
     AND ifnull(json_extract(words, '$.before[2]') != '0', -1)
     != ifnull(json_extract(words, '$.after[2]') != '0', -1)
     GROUP BY virtual, real) ORDER BY id"""
+
+# Each run settles what the one before it left, so that only the last lines can be unfinished: to
+# look for them among all the others takes longer with every day that is kept.
+_UNFINISHED = """WHERE id > ifnull(
+    (SELECT id FROM journal WHERE done = 1 ORDER BY id DESC LIMIT 1), 0) ORDER BY id"""
 
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
@@ -53,10 +58,10 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def intend(self, entries: Sequence[Entry]) -> list[int]:
+    def intend(self, entries: Sequence[Entry]) -> range:
         """Write changes that are about to be made; return their numbers for ``confirm``."""
         ((last,),) = self._db.execute("SELECT ifnull(max(id), 0) FROM journal")
-        numbers = list(range(last + 1, last + 1 + len(entries)))
+        numbers = range(last + 1, last + 1 + len(entries))
         encode = json.JSONEncoder().encode
         self._db.executemany(
             "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words, done)"
@@ -65,17 +70,21 @@ class Journal:
         )
         return numbers
 
-    def confirm(self, numbers: Iterable[int]) -> None:
+    def confirm(self, numbers: range) -> None:
         """Mark changes as made."""
-        self._db.executemany("UPDATE journal SET done = 1 WHERE id = ?", [(n,) for n in numbers])
+        self._db.execute(
+            "UPDATE journal SET done = 1 WHERE id >= ? AND id < ?", (numbers.start, numbers.stop)
+        )
 
     def unfinished(self) -> list[Entry]:
-        """Return the changes of runs that were killed before they could confirm them."""
-        return self._entries("WHERE done = 0 ORDER BY id", ())
+        """Return the changes of a run that was killed before it could confirm them."""
+        return self._entries(_UNFINISHED, ())
 
-    def withdraw(self, numbers: Iterable[int]) -> None:
+    def withdraw(self, numbers: range) -> None:
         """Remove changes that were intended and never made."""
-        self._db.executemany("DELETE FROM journal WHERE id = ?", [(n,) for n in numbers])
+        self._db.execute(
+            "DELETE FROM journal WHERE id >= ? AND id < ?", (numbers.start, numbers.stop)
+        )
 
     def history(
         self, *, since: float = 0.0, virtual: str | None = None, real: str | None = None

@@ -102,7 +102,7 @@ def _locked(place: Place) -> Iterator[None]:
 class _Prepared(NamedTuple):
     changes: Sequence[Change]
     desired: Table
-    numbers: Sequence[int]
+    numbers: range
 
 
 def _remembered(
@@ -159,11 +159,11 @@ def _prepare(
     desired, author = decide(actual, ledger)
     if desired is None:
         ledger.rollback()
-        return _Prepared((), actual, ())
+        return _Prepared((), actual, range(0))
     changes = plan(actual, desired)
     if dry_run:
         ledger.rollback()
-        return _Prepared(changes, desired, ())
+        return _Prepared(changes, desired, range(0))
     now = time.time()
     entries = [each for change in changes for each in _entries(change, author, now, actual)]
     numbers = ledger.journal.intend(entries)
@@ -172,9 +172,7 @@ def _prepare(
     return _Prepared(changes, desired, numbers)
 
 
-def _confirm(
-    ledger: Ledger, numbers: Sequence[int], state_dir: str, troubles: list[LvsalertError]
-) -> None:
+def _confirm(ledger: Ledger, numbers: range, state_dir: str, troubles: list[LvsalertError]) -> None:
     try:
         ledger.begin()
         ledger.journal.confirm(numbers)
@@ -199,7 +197,8 @@ def _settle(ledger: Ledger, actual: Table) -> None:
             is_made = state.get((entry.virtual, entry.real)) == entry.words["after"]
         else:
             is_made = (entry.virtual in services) == bool(entry.words["after"])
-        (ledger.journal.confirm if is_made else ledger.journal.withdraw)([entry.id])
+        settle = ledger.journal.confirm if is_made else ledger.journal.withdraw
+        settle(range(entry.id, entry.id + 1))
 
 
 def _entries(change: Change, author: Author, now: float, actual: Table) -> list[Entry]:

@@ -107,11 +107,30 @@ def test_journal_shows_what_was_confirmed(ledger: Ledger) -> None:
     """A line that is only intended is unfinished; one that is withdrawn was never there."""
     numbers = ledger.journal.intend([ENTRY, ENTRY, ENTRY])
     assert ledger.journal.history() == []
-    assert [each.id for each in ledger.journal.unfinished()] == numbers
+    assert [each.id for each in ledger.journal.unfinished()] == list(numbers)
     ledger.journal.confirm(numbers[:1])
     ledger.journal.withdraw(numbers[1:2])
     assert ledger.journal.history() == [ENTRY._replace(id=numbers[0], done=True)]
-    assert [each.id for each in ledger.journal.unfinished()] == numbers[2:]
+    assert [each.id for each in ledger.journal.unfinished()] == list(numbers[2:])
+
+
+def test_long_journal_is_not_searched_for_what_is_unfinished(ledger: Ledger) -> None:
+    """SQLite takes as many steps with thousands of lines as with ten."""
+    steps: list[int] = []
+    for lines in (10, 5000):
+        ledger.journal.confirm(ledger.journal.intend([ENTRY] * lines))
+        numbers = ledger.journal.intend([ENTRY])
+        steps.append(0)
+
+        def count() -> int:
+            steps[-1] += 1
+            return 0
+
+        ledger._db.set_progress_handler(count, 1)
+        assert [each.id for each in ledger.journal.unfinished()] == list(numbers)
+        ledger._db.set_progress_handler(None, 0)
+        ledger.journal.confirm(numbers)
+    assert steps[0] == steps[1] > 0
 
 
 def test_journal_of_one_real_server(ledger: Ledger) -> None:
