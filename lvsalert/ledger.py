@@ -36,8 +36,7 @@ CREATE TABLE causes (
     virtual TEXT, real TEXT, cause TEXT, since REAL, reason TEXT, drain INTEGER,
     PRIMARY KEY (virtual, real, cause)) WITHOUT ROWID;
 CREATE TABLE checks (
-    virtual TEXT, real TEXT, source TEXT, time INTEGER, failed INTEGER, in_a_row INTEGER,
-    steady INTEGER, heard REAL, PRIMARY KEY (virtual, real, source)) WITHOUT ROWID;
+    virtual TEXT, source TEXT, said TEXT, PRIMARY KEY (virtual, source));
 CREATE TABLE servers (
     virtual TEXT, real TEXT, quiesced_until REAL, slow_since REAL, slow_for REAL,
     upper INTEGER, lower INTEGER, held INTEGER, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
@@ -171,34 +170,31 @@ class Ledger:
     def forget(self, virtual: str, endpoint: Endpoint, source: str) -> None:
         """Remove what ``source`` said of a real server."""
         self.clear_cause(virtual, endpoint, source)
-        self._db.execute(
-            "DELETE FROM checks WHERE virtual = ? AND real = ? AND source = ?",
-            (virtual, join_endpoint(*endpoint), source),
-        )
+        said = self.said_by(virtual, source)
+        if said.pop(endpoint, None) is not None:
+            self.set_checks(virtual, source, said)
 
     def said_by(self, virtual: str, source: str) -> dict[Endpoint, Check]:
         """Return what ``source`` last said of each real server of a service."""
-        rows = self._db.execute(
-            "SELECT real, time, failed, in_a_row, steady, heard FROM checks"
-            " WHERE virtual = ? AND source = ?",
-            (virtual, source),
-        )
-        return {_endpoint(row[0]): _check(*row[1:]) for row in rows}
+        row = self._db.execute(
+            "SELECT said FROM checks WHERE virtual = ? AND source = ?", (virtual, source)
+        ).fetchone()
+        return {} if row is None else _checks(*row)
 
     def checks(self, virtual: str, endpoint: Endpoint) -> dict[str, Check]:
         """Return what each source last said of a real server."""
         rows = self._db.execute(
-            "SELECT source, time, failed, in_a_row, steady, heard FROM checks"
-            " WHERE virtual = ? AND real = ? ORDER BY source",
-            (virtual, join_endpoint(*endpoint)),
+            "SELECT source, said FROM checks WHERE virtual = ? ORDER BY source", (virtual,)
         )
-        return {row[0]: _check(*row[1:]) for row in rows}
+        found = ((source, _checks(said).get(endpoint)) for source, said in rows)
+        return {source: check for source, check in found if check is not None}
 
     def set_checks(self, virtual: str, source: str, checks: Mapping[Endpoint, Check]) -> None:
-        """Note what ``source`` says of real servers."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(virtual, join_endpoint(*each), source, *check) for each, check in checks.items()],
+        """Note all that ``source`` says of real servers; what it said of others is forgotten."""
+        said = {join_endpoint(*each): check for each, check in checks.items()}
+        # In one text, since a source's run reads all of it and writes all of it.
+        self._db.execute(
+            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, json.dumps(said))
         )
 
     # What is remembered of entries
@@ -298,5 +294,9 @@ def _endpoint(real: str) -> Endpoint:
         raise CorruptError(f"{FILE_NAME}: {real!r} is not a real server") from None
 
 
-def _check(time: int, failed: int, in_a_row: int, steady: int, heard: float) -> Check:
-    return Check(time, bool(failed), in_a_row, bool(steady), heard)
+def _checks(said: str) -> dict[Endpoint, Check]:
+    """Return checks as ``set_checks`` wrote them."""
+    try:
+        return {_endpoint(real): Check._make(each) for real, each in json.loads(said).items()}
+    except (AttributeError, TypeError, ValueError):
+        raise CorruptError(f"{FILE_NAME}: what a source said cannot be read") from None

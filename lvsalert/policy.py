@@ -95,7 +95,7 @@ class Member(NamedTuple):
     @property
     def endpoint(self) -> Endpoint:
         """Return its address and port."""
-        return self.real.address, self.real.port
+        return self.real[:2]
 
 
 class Decision(NamedTuple):

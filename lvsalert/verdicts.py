@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
     @property
     def endpoint(self) -> Endpoint:
         """Return the real server's address and port."""
-        return self.real.address, self.real.port
+        return self.real[:2]
 
 
 class Source(NamedTuple):
@@ -78,17 +78,21 @@ def take_checks(
     forgotten. What it said of them after this event stands, for the event may be of the time before
     they were members.
     """
-    said = _said(ledger, virtual, source, now)
+    noted = ledger.said_by(virtual, source.name)
+    said = {each: _believed(check, now) for each, check in noted.items()}
     news: dict[Endpoint, Check] = {}
     for verdict in verdicts:
         last = news.get(verdict.endpoint) or said.get(verdict.endpoint)
         if last is None or not _is_overtaken(last, verdict, source):
             news[verdict.endpoint] = _counted(last, verdict, source, now)
-    ledger.set_checks(virtual, source.name, news)
+    gone: set[Endpoint] = set()
     if is_whole:
-        for endpoint in said.keys() - {verdict.endpoint for verdict in verdicts}:
-            if said[endpoint].time <= source.time:
-                ledger.forget(virtual, endpoint, source.name)
+        others = said.keys() - {verdict.endpoint for verdict in verdicts}
+        gone = {each for each in others if said[each].time <= source.time}
+        for endpoint in gone:
+            ledger.clear_cause(virtual, endpoint, source.name)
+    kept = {each: check for each, check in noted.items() if each not in gone}
+    ledger.set_checks(virtual, source.name, {**kept, **news})
     causes = ledger.causes(virtual)
     blamed = {each for each, every in causes.items() if source.name in _names(every)}
     by_others = {each for each, every in causes.items() if _names(every) - {source.name}}
@@ -108,12 +112,9 @@ def take_checks(
     return [_member(verdict, out, said) for verdict in verdicts]
 
 
-def _said(ledger: Ledger, virtual: str, source: Source, now: float) -> dict[Endpoint, Check]:
-    """Return what the source last said of each; after the clock was set back it counts as older."""
-    return {
-        endpoint: check._replace(time=-1) if check.heard > now + _BELIEVABLE else check
-        for endpoint, check in ledger.said_by(virtual, source.name).items()
-    }
+def _believed(check: Check, now: float) -> Check:
+    """Return a check; after the clock was set back it counts as older."""
+    return check._replace(time=-1) if check.heard > now + _BELIEVABLE else check
 
 
 def _is_overtaken(last: Check, verdict: Verdict, source: Source) -> bool:
