@@ -22,7 +22,7 @@ FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
 # What ipvsadm says where the kernel has no IPVS; without the privilege it says another thing.
-_NO_KERNEL = re.compile(r"Can't initialize ipvs: (?!Permission|Operation not permitted)")
+_NO_KERNEL = r"Can't initialize ipvs: (?!Permission|Operation not permitted)"
 
 
 class Ipvsadm:
@@ -90,7 +90,7 @@ class Ipvsadm:
         answers = self._run(*commands)
         for answer in answers:
             if answer.status:
-                kind = NoKernelError if _NO_KERNEL.search(answer.stderr) else IpvsadmError
+                kind = NoKernelError if re.search(_NO_KERNEL, answer.stderr) else IpvsadmError
                 raise kind(f"{self.program} cannot read the table: {_words_of(answer)}")
         return [answer.stdout for answer in answers]
 

@@ -133,7 +133,7 @@ class RealServer(NamedTuple):
 # What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.
 _NAME = re.compile(r"[\w.][\w.-]*")
 # What an interface is called: a blank or a line's end would part an address into words of a batch.
-_ZONE = re.compile(r"[\w.-]{1,15}", re.ASCII)
+_ZONE = r"[\w.-]{1,15}"
 
 
 def join_endpoint(address: str, port: int) -> str:
@@ -180,7 +180,7 @@ def canonical_address(text: str, family: int = sockets.AF_UNSPEC) -> str | None:
         return None
     if not percent:
         return numeric
-    takes_zone = own == sockets.AF_INET6 and _ZONE.fullmatch(zone)
+    takes_zone = own == sockets.AF_INET6 and re.fullmatch(_ZONE, zone, re.ASCII)
     return f"{numeric}%{zone}" if takes_zone else None
 
 
@@ -191,12 +191,9 @@ def family_of(address: str) -> int:
 
 def parse_scheduler(text: str) -> str:
     """Return a scheduler's name; UsageError for what cannot be one, such as two words."""
-    if not _SCHEDULER.fullmatch(text):
+    if not re.fullmatch(r"[a-z0-9_]{1,15}", text, re.ASCII):
         raise UsageError(f"{text!r} is not a scheduler: a name such as wlc or rr")
     return text
-
-
-_SCHEDULER = re.compile(r"[a-z0-9_]{1,15}", re.ASCII)
 
 
 def parse_port(text: str, protocol: str = "tcp") -> int:

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
 
@@ -128,13 +127,19 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     # click takes it to show help, and with what it draws in it is a sixth of a run's start.
     _put_off("inspect")
     try:
-        command: Command = import_module(f"lvsalert.commands.{module}").run
+        command: Command = _imported(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
     except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     told.append(outcome)
     written = _emit(outcome) and stdout_open
     os._exit(outcome.status if written else CANNOT_TELL)
+
+
+def _imported(name: str) -> Any:
+    """Import a module and return it, as importlib does, which draws in more than this module."""
+    __import__(name)
+    return sys.modules[name]
 
 
 def _put_off(name: str) -> None:
@@ -146,7 +151,7 @@ def _put_off(name: str) -> None:
     def take(attribute: str) -> Any:
         if sys.modules.get(name) is late:
             del sys.modules[name]
-        return getattr(import_module(name), attribute)
+        return getattr(_imported(name), attribute)
 
     late.__getattr__ = take  # type: ignore[method-assign]
     sys.modules[name] = late
