@@ -20,12 +20,12 @@ from lvsalert.naming import (
     Host,
     Lookup,
     address_of,
-    entry_at,
+    entry_of,
     port_of,
     resolve,
     virtual_service,
 )
-from lvsalert.policy import Known, Member, Rules, decide, serving
+from lvsalert.policy import NOTHING, Known, Member, Rules, decide, serving
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
 from lvsalert.verdicts import (
@@ -190,15 +190,15 @@ class _Alert:
         changed = {
             endpoint: each
             for endpoint, each in decision.known.items()
-            if each != known.get(endpoint, Known())
+            if each != known.get(endpoint, NOTHING)
         }
         ledger.remember(self._key, changed)
-        if any(changed.get(endpoint, Known()).held for endpoint in decision.held):
+        if any(changed.get(endpoint, NOTHING).held for endpoint in decision.held):
             self.held = [join_endpoint(*endpoint) for endpoint in decision.held]
         good = "put in by hand" if self._call.by_hand else "passed its check"
         reasons = why_changed(causes, verdicts, good)
         if fallback is not None:
-            reasons[fallback.endpoint] = "the fallback, for when no real server is in"
+            reasons[fallback[:2]] = "the fallback, for when no real server is in"
         desired = decision.service
         if self._filed is not None:
             desired = self._filed.with_thresholds(desired)
@@ -211,7 +211,7 @@ class _Alert:
             self.remark = f"stopped by {stop.who}: noted, and not set up before it is started"
         return stop is not None
 
-    def _author(self, reasons: Mapping[str, str]) -> Author:
+    def _author(self, reasons: Mapping[Endpoint, str]) -> Author:
         why = "by hand" if self._call.by_hand else self._call.event.value
         return Author(self._who, why, reasons)
 
@@ -251,8 +251,8 @@ class _Alert:
     def _entry(self, host: Host, standing: Container[str], weight: int) -> RealServer:
         asked = self._asked
         port = port_of(self._virtual, asked.forwarding, host.port, asked.real_port)
-        like = RealServer("", port, asked.forwarding, weight)
-        return entry_at(self._virtual, address_of(host, standing), like)
+        address = address_of(host, standing)
+        return entry_of(self._virtual, RealServer(address, port, asked.forwarding, weight))
 
     def _note(self, ledger: Ledger, verdicts: Sequence[Verdict]) -> list[Member]:
         """Write the verdicts into the ledger; return what is wanted of each real server."""

@@ -165,7 +165,7 @@ class _Setting:
         self._checked = checked
         self._kept_out = kept_out
         self._now = time.time()
-        self._why: dict[str, str] = {}
+        self._why: dict[Endpoint, str] = {}
         self._remarks: list[str] = []
 
     def step(self, why: str) -> Outcome:
@@ -228,10 +228,9 @@ class _Setting:
             for member in members
             if member.want is Want.OUT
         ]
-        self._why.update({join_endpoint(*each): reason for each, reason in failed.items()})
+        self._why |= failed
         self._why |= {
-            join_endpoint(*endpoint): "; ".join(each.reason for each in every)
-            for endpoint, every in causes.items()
+            endpoint: "; ".join(each.reason for each in every) for endpoint, every in causes.items()
         }
         rules = Rules(quiesce=service.configured.quiescent, fallback=service.own_fallback)
         decision = decide(base, members, known, rules, now=self._now, connections={})

@@ -18,7 +18,7 @@ from lvsalert.model import (
     parse_forwarding,
 )
 from lvsalert.mon import printable
-from lvsalert.naming import Lookup, address_of, entry_at, port_of, resolve
+from lvsalert.naming import Lookup, address_of, entry_of, port_of, resolve
 from lvsalert.policy import Member, Rules, Want, decide
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
@@ -195,7 +195,7 @@ class _Hand:
                 address = address_of(host, [address for address, _ in service.real_servers])
                 forwarding = _forwarding(options)
                 port = port_of(virtual, forwarding, host.port, options.get("LVSALERT_REAL_PORT"))
-                return entry_at(virtual, address, RealServer("", port, forwarding))
+                return entry_of(virtual, RealServer(address, port, forwarding))
         except LvsalertError as error:
             self.errors.append(error)
         return None

@@ -17,7 +17,7 @@ from lvsalert import journal
 from lvsalert.journal import Journal
 from lvsalert.ledger_file import FILE_NAME, CorruptError, connect, connect_to_read
 from lvsalert.model import join_endpoint
-from lvsalert.policy import Known
+from lvsalert.policy import NOTHING, Known
 from lvsalert.table import Endpoint
 
 OPERATOR = "operator"
@@ -25,6 +25,8 @@ OPERATOR = "operator"
 
 MAINTENANCE = "maintenance"
 """The cause that a file in ldirectord's maintenancedir is, a person's word as well."""
+
+_BY_PEOPLE = frozenset((OPERATOR, MAINTENANCE))
 
 DIRECTOR = "lvs-director"
 """The source whose last run for a service is that of the director: it was set up, or stopped."""
@@ -222,10 +224,11 @@ class Ledger:
             )
         }
         for endpoint, every in (self.causes(virtual) if causes is None else causes).items():
-            found[endpoint] = found.get(endpoint, Known())._replace(
-                since=every[0].since,
-                by_operator=any(each.cause in (OPERATOR, MAINTENANCE) for each in every),
-                drained=all(each.drain for each in every),
+            found[endpoint] = Known(
+                every[0].since,
+                not _BY_PEOPLE.isdisjoint([each.cause for each in every]),
+                all(each.drain for each in every),
+                *found.get(endpoint, NOTHING)[3:],
             )
         return found
 

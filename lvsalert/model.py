@@ -6,6 +6,7 @@ addresses are equal strings.
 
 from __future__ import annotations
 
+import functools
 import re
 from enum import Enum
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from lvsalert import sockets
 from lvsalert.errors import UsageError
 
 MAX_WEIGHT = 65535
+# A run names the same few services in thousands of lines.
+_REMEMBERED = 1 << 10
 
 
 class Protocol(Enum):
@@ -24,6 +27,9 @@ class Protocol(Enum):
     SCTP = "--sctp-service"
     FWMARK = "-f"
 
+    # A table looks its services up many times over, and Enum's own is a function in Python.
+    __hash__ = object.__hash__
+
 
 class Forwarding(Enum):
     """How packets reach a real server; the value is ipvsadm's option for it."""
@@ -31,6 +37,8 @@ class Forwarding(Enum):
     GATEWAYING = "-g"
     MASQUERADING = "-m"
     TUNNELLING = "-i"
+
+    __hash__ = object.__hash__
 
 
 _PROTOCOLS = {
@@ -93,8 +101,14 @@ class VirtualService(NamedTuple):
 
     def __str__(self) -> str:
         """Return the service as the log names it: ``tcp 10.0.0.3:80`` or ``fwm 7``."""
-        name = "fwm" if self.protocol is Protocol.FWMARK else self.protocol.name.lower()
-        return f"{name} {' '.join(self.words()[1:])}"
+        return _name_of(self)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _name_of(virtual: VirtualService) -> str:
+    protocol = virtual.protocol
+    name = "fwm" if protocol is Protocol.FWMARK else protocol.name.lower()
+    return f"{name} {' '.join(virtual.words()[1:])}"
 
 
 class RealServer(NamedTuple):

@@ -66,21 +66,23 @@ def resolve(
 
     One that cannot be a host is left out and added to ``errors``.
     """
-    split = []
-    for text in spelled:
-        try:
-            split.append((text, *split_endpoint(text)))
-        except UsageError as error:
-            errors.append(error)
-    numeric = {name: canonical_address(name) for _, name, _ in split}
-    names = [name for name, address in numeric.items() if address is None]
-    found = lookup(names, family) if names else {}
     hosts = []
-    for text, name, port in split:
-        address = numeric[name]
-        addresses = sorted(found[name]) if address is None else [address]
-        hosts.append(Host(text, name, addresses, port))
-    return hosts
+    for text in spelled:
+        name, port, address = text, None, canonical_address(text)
+        if address is None:
+            try:
+                name, port = split_endpoint(text)
+            except UsageError as error:
+                errors.append(error)
+                continue
+            address = canonical_address(name)
+        hosts.append(Host(text, name, () if address is None else (address,), port))
+    names = [host.name for host in hosts if not host.addresses]
+    found = lookup(names, family) if names else {}
+    return [
+        host if host.addresses else host._replace(addresses=sorted(found[host.name]))
+        for host in hosts
+    ]
 
 
 def address_of(host: Host, standing: Container[str]) -> str:
@@ -91,7 +93,10 @@ def address_of(host: Host, standing: Container[str]) -> str:
     """
     if not host.addresses:
         raise ResolveError(f"{host.name}: no address found, left as it is")
-    return next((each for each in host.addresses if each in standing), host.addresses[0])
+    for each in host.addresses:
+        if each in standing:
+            return each
+    return host.addresses[0]
 
 
 def port_of(
@@ -109,8 +114,8 @@ def port_of(
     return parse_port(text, "tcp" if is_mark else virtual.protocol.name.lower())
 
 
-def entry_at(virtual: VirtualService, address: str, like: RealServer) -> RealServer:
-    """Return ``like`` at ``address``. UsageError for one of another family than the service's."""
-    if (":" in address) != (virtual.family == sockets.AF_INET6):
-        raise UsageError(f"{address} is of another address family than {virtual}")
-    return like._replace(address=address)
+def entry_of(virtual: VirtualService, real: RealServer) -> RealServer:
+    """Return ``real``. UsageError for one of another address family than the service's."""
+    if (":" in real.address) != (virtual.family == sockets.AF_INET6):
+        raise UsageError(f"{real.address} is of another address family than {virtual}")
+    return real

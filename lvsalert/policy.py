@@ -106,7 +106,8 @@ class Decision(NamedTuple):
     held: list[Endpoint]
 
 
-_NOTHING = Known()
+NOTHING = Known()
+"""Of a real server of which nothing is remembered."""
 
 
 def decide(
@@ -131,7 +132,7 @@ def decide(
     for member in members:
         endpoint = member.endpoint
         want = Want.IN if is_held(endpoint) else member.want
-        memory = after.get(endpoint, _NOTHING)
+        memory = after.get(endpoint, NOTHING)
         if want is Want.IN:
             memory = _bring_in(service.virtual, entries, member, memory, rules, now=now)
         elif want is Want.OUT:
@@ -161,11 +162,11 @@ def _held(
     failed = [
         member.endpoint
         for member in members
-        if member.want is Want.OUT and not known.get(member.endpoint, _NOTHING).by_operator
+        if member.want is Want.OUT and not known.get(member.endpoint, NOTHING).by_operator
     ]
 
     def went_out(endpoint: Endpoint) -> tuple[float, bool]:
-        return known.get(endpoint, _NOTHING).since or 0.0, _is_serving(service, endpoint)
+        return known.get(endpoint, NOTHING).since or 0.0, _is_serving(service, endpoint)
 
     failed.sort(key=went_out, reverse=True)
     return failed[: max(0, missing)]
@@ -232,17 +233,17 @@ def _take_out(
 ) -> Known:
     """Take an entry out, or to weight 0 where that is asked for; return what to remember of it."""
     standing = entries.get(endpoint)
-    if standing is None:
-        return memory._replace(slow_since=None, quiesced_until=None)
-    memory = memory._replace(slow_since=None, upper=standing.upper, lower=standing.lower)
-    if rules.quiesce or memory.drained:
-        memory = memory._replace(quiesced_until=None)
-    elif rules.quiesce_first is None:
-        take_out(entries, endpoint, quiesce=False)
-        return memory._replace(quiesced_until=None)
-    elif memory.quiesced_until is None:
-        memory = memory._replace(quiesced_until=now + rules.quiesce_first)
-    take_out(entries, endpoint, quiesce=True)
+    until = None
+    if standing is not None:
+        if (memory.upper, memory.lower) != (standing.upper, standing.lower):
+            memory = memory._replace(upper=standing.upper, lower=standing.lower)
+        is_kept = rules.quiesce or memory.drained
+        if not is_kept and rules.quiesce_first is not None:
+            until = memory.quiesced_until
+            until = now + rules.quiesce_first if until is None else until
+        take_out(entries, endpoint, quiesce=is_kept or until is not None)
+    if (memory.slow_since, memory.quiesced_until) != (None, until):
+        memory = memory._replace(slow_since=None, quiesced_until=until)
     return memory
 
 

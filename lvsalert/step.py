@@ -20,7 +20,7 @@ from lvsalert.journal import Entry
 from lvsalert.ledger import Ledger
 from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.model import Forwarding, RealServer, join_endpoint
-from lvsalert.table import Change, Table, plan
+from lvsalert.table import Change, Endpoint, Table, plan
 
 _DAY = 86400.0
 
@@ -35,11 +35,11 @@ class Place(NamedTuple):
 
 
 class Author(NamedTuple):
-    """Who changes the table, and why; ``reasons`` are by the real server's endpoint, as text."""
+    """Who changes the table, and why; ``reasons`` are by the real server's endpoint."""
 
     who: str
     why: str
-    reasons: Mapping[str, str] = {}
+    reasons: Mapping[Endpoint, str] = {}
 
 
 class Proposal(NamedTuple):
@@ -218,14 +218,14 @@ def _entries(change: Change, author: Author, now: float, actual: Table) -> list[
 
 def _entry(change: Change, author: Author, now: float) -> Entry:
     named = change.after or change.before
-    real = "" if named is None else named.endpoint
+    real, why = "", author.why
     if named is None:
         before, after = _service_states(change)
         words: dict[str, Any] = {"before": None, "after": list(change.words) if after else None}
     else:
         before, after = state_of(change.before), state_of(change.after)
         words = {"before": entry_words(change.before), "after": entry_words(change.after)}
-    why = author.reasons.get(real) or author.why
+        real, why = named.endpoint, author.reasons.get(named[:2]) or why
     return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words, False)
 
 

@@ -217,7 +217,7 @@ def plan(actual: Table, desired: Table) -> list[Change]:
     quiesced: list[Change] = []
     gone: list[Change] = []
     for virtual, service in desired.items():
-        standing = actual.get(virtual)
+        standing, named = actual.get(virtual), virtual.words()
         if standing is None:
             services.append(_service_change("-A", service))
         elif (standing.scheduler, standing.flags) != (service.scheduler, service.flags):
@@ -227,11 +227,11 @@ def plan(actual: Table, desired: Table) -> list[Change]:
             was = have.get(endpoint)
             if was != real:
                 verb = "-a" if was is None else "-e"
-                words = (verb, *virtual.words(), "-r", real.endpoint, *real.words())
+                words = (verb, *named, "-r", real.endpoint, *real.words())
                 step = quiesced if real.weight == 0 else serving
                 step.append(Change(virtual, words, was, real))
         gone += (
-            Change(virtual, ("-d", *virtual.words(), "-r", real.endpoint), real, None)
+            Change(virtual, ("-d", *named, "-r", real.endpoint), real, None)
             for endpoint, real in have.items()
             if endpoint not in service.real_servers
         )

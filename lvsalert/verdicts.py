@@ -6,11 +6,11 @@ its causes.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
-from lvsalert.model import RealServer, join_endpoint
+from lvsalert.model import RealServer
 from lvsalert.policy import Member, Want
 from lvsalert.table import Endpoint
 
@@ -80,22 +80,13 @@ def take_checks(
     """
     noted = ledger.said_by(virtual, source.name)
     said = {each: _believed(check, now) for each, check in noted.items()}
-    news: dict[Endpoint, Check] = {}
-    for verdict in verdicts:
-        last = news.get(verdict.endpoint) or said.get(verdict.endpoint)
-        if last is None or not _is_overtaken(last, verdict, source):
-            news[verdict.endpoint] = _counted(last, verdict, source, now)
-    gone: set[Endpoint] = set()
-    if is_whole:
-        others = said.keys() - {verdict.endpoint for verdict in verdicts}
-        gone = {each for each in others if said[each].time <= source.time}
-        for endpoint in gone:
-            ledger.clear_cause(virtual, endpoint, source.name)
-    kept = {each: check for each, check in noted.items() if each not in gone}
-    ledger.set_checks(virtual, source.name, {**kept, **news})
-    causes = ledger.causes(virtual)
-    blamed = {each for each, every in causes.items() if source.name in _names(every)}
-    by_others = {each for each, every in causes.items() if _names(every) - {source.name}}
+    news = _news(said, verdicts, source, now)
+    gone = _gone(said, verdicts, source) if is_whole else ()
+    for endpoint in gone:
+        ledger.clear_cause(virtual, endpoint, source.name)
+        del noted[endpoint]
+    ledger.set_checks(virtual, source.name, {**noted, **news})
+    blamed, by_others = _blamed(ledger.causes(virtual), source.name)
     new: dict[Endpoint, Cause] = {}
     for verdict in verdicts:
         endpoint = verdict.endpoint
@@ -110,6 +101,39 @@ def take_checks(
     ledger.set_causes(virtual, new)
     out, said = by_others.union(blamed, new), {**said, **news}
     return [_member(verdict, out, said) for verdict in verdicts]
+
+
+def _news(
+    said: Mapping[Endpoint, Check], verdicts: Sequence[Verdict], source: Source, now: float
+) -> dict[Endpoint, Check]:
+    """Return what is to be noted of each real server whose verdict is not overtaken."""
+    news: dict[Endpoint, Check] = {}
+    for verdict in verdicts:
+        endpoint = verdict.endpoint
+        last = news.get(endpoint) or said.get(endpoint)
+        if last is None or not _is_overtaken(last, verdict, source):
+            news[endpoint] = _counted(last, verdict, source, now)
+    return news
+
+
+def _gone(
+    said: Mapping[Endpoint, Check], verdicts: Sequence[Verdict], source: Source
+) -> list[Endpoint]:
+    """Return the real servers that the source spoke of before this event, and no longer does."""
+    others = said.keys() - {verdict.endpoint for verdict in verdicts}
+    return [each for each in others if said[each].time <= source.time]
+
+
+def _blamed(
+    causes: Mapping[Endpoint, Sequence[Cause]], name: str
+) -> tuple[set[Endpoint], set[Endpoint]]:
+    """Return the real servers that a source keeps out, and those that others do."""
+    by_it: set[Endpoint] = set()
+    by_others: set[Endpoint] = set()
+    for endpoint, every in causes.items():
+        for cause in every:
+            (by_it if cause.cause == name else by_others).add(endpoint)
+    return by_it, by_others
 
 
 def _believed(check: Check, now: float) -> Check:
@@ -134,10 +158,6 @@ def _counted(last: Check | None, verdict: Verdict, source: Source, now: float) -
     return Check(source.time, verdict.failed, in_a_row, steady, now)
 
 
-def _names(causes: Iterable[Cause]) -> set[str]:
-    return {each.cause for each in causes}
-
-
 def _is_back(check: Check, source: Source) -> bool:
     """Return whether a real server that was blamed has been good often enough."""
     # Nobody would count an upalert upwards: it comes once.
@@ -154,17 +174,16 @@ def _member(verdict: Verdict, out: Container[Endpoint], checks: Mapping[Endpoint
 
 def why_changed(
     causes: Mapping[Endpoint, Sequence[Cause]], verdicts: Sequence[Verdict], good: str
-) -> dict[str, str]:
-    """Return why each real server is in or out, by its endpoint as text.
+) -> dict[Endpoint, str]:
+    """Return why each real server is in or out.
 
     That is what this source says of a failure, else the causes, else ``good``.
     """
-    failed = {each.real.endpoint: each.reason for each in verdicts if each.failed}
-    kept_out = {
-        join_endpoint(*endpoint): "; ".join(each.reason for each in every)
-        for endpoint, every in causes.items()
-    }
-    return {**{each.real.endpoint: good for each in verdicts}, **kept_out, **failed}
+    why = dict.fromkeys((each.endpoint for each in verdicts), good)
+    for endpoint, every in causes.items():
+        why[endpoint] = "; ".join([each.reason for each in every])
+    why.update((each.endpoint, each.reason) for each in verdicts if each.failed)
+    return why
 
 
 def bystanders(

@@ -18,14 +18,13 @@ from lvsalert.ledger import Cause, Check, Ledger, Stop
 from lvsalert.ledger_file import LedgerError, ledger_error
 from lvsalert.model import join_endpoint
 from lvsalert.naming import Lookup
-from lvsalert.policy import Known
+from lvsalert.policy import NOTHING, Known
 from lvsalert.table import Columns, Endpoint, Service, Table
 
 T = TypeVar("T")
 
 # How many of the last changes of a real server are told.
 _LAST_CHANGES = 5
-_NOTHING = Known()
 
 
 class State(Enum):
@@ -207,7 +206,7 @@ def _standings(
         state = State.IN if real.weight > 0 else State.QUIESCED
         causes = memory.causes.get(endpoint, ())
         since = _since(state, endpoint, memory)
-        if state is State.IN and memory.known.get(endpoint, _NOTHING).slow_since is not None:
+        if state is State.IN and memory.known.get(endpoint, NOTHING).slow_since is not None:
             state = State.SLOW_STARTING
         active, inactive = connections.get(endpoint, (None, None))
         rows.append(Standing(endpoint, state, real.weight, active, inactive, since, causes))
@@ -281,7 +280,7 @@ def why(door: Ipvsadm, state_dir: str, asked: Wanted) -> tuple[list[Story], Lvsa
             Story(
                 virtual,
                 rows.get((virtual, endpoint)) or Standing(endpoint, State.OUT),
-                memory.get(virtual, Memory()).known.get(endpoint, _NOTHING),
+                memory.get(virtual, Memory()).known.get(endpoint, NOTHING),
                 ledger.checks(virtual, endpoint),
                 ledger.journal.history(virtual=virtual, real=join_endpoint(*endpoint))[
                     -_LAST_CHANGES:

@@ -12,7 +12,8 @@ def log(name: str, priority: str, lines: Iterable[str]) -> None:
     """
     import syslog
 
+    level = getattr(syslog, f"LOG_{priority.upper()}")
     syslog.openlog(name, syslog.LOG_PID, syslog.LOG_LOCAL0)
     for line in lines:
-        syslog.syslog(getattr(syslog, f"LOG_{priority.upper()}"), line)
+        syslog.syslog(level, line)
     syslog.closelog()
