@@ -307,6 +307,25 @@ def test_module_that_only_help_takes_waits_for_it(
     assert done.stdout.startswith(b"Usage: " if is_loaded else b"lvsalert ")
 
 
+def test_module_is_put_off_until_more_of_it_is_used_than_is_known() -> None:
+    """What is known is answered without it; for all else it is loaded, and stays."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
+        "from lvsalert.commands.entry import _put_off\n"
+        "_put_off('platform', system=lambda: 'known')\n"
+        "import platform\n"
+        "print(platform.system(), '__file__' in vars(sys.modules['platform']))\n"
+        "print(platform.machine() == platform.uname().machine)\n"
+        "import platform\n"
+        "print(platform.system() == platform.uname().system, platform.__file__[-11:])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n") == ["known False", "True", "True platform.py", ""]
+
+
 @pytest.mark.parametrize("way", [(), ("--user", "me")], ids=["sweep", "requests"])
 def test_regular_expression_that_explodes_ends_with_3(way: tuple[str, ...]) -> None:
     """An expression that would take years is broken off a little after the deadline."""

@@ -124,8 +124,10 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
 
     for each in signal.valid_signals() - _NOT_CAUGHT:
         signal.signal(each, end)
-    # click takes it to show help, and with what it draws in it is a sixth of a run's start.
+    # click takes the one to show help, and the other, through uuid, for this word: with what they
+    # draw in they are a sixth of a run's start.
     _put_off("inspect")
+    _put_off("platform", system=lambda: os.uname().sysname)
     try:
         command: Command = _imported(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
@@ -142,11 +144,15 @@ def _imported(name: str) -> Any:
     return sys.modules[name]
 
 
-def _put_off(name: str) -> None:
-    """Have a module that others import loaded only when something of it is used (PEP 562)."""
+def _put_off(name: str, **known: Any) -> None:
+    """Have a module that others import loaded only when something is used that is not ``known``.
+
+    A module may have a function that finds its attributes (PEP 562).
+    """
     if name in sys.modules:
         return
     late = ModuleType(name)
+    late.__dict__.update(known)
 
     def take(attribute: str) -> Any:
         if sys.modules.get(name) is late:
