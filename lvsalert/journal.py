@@ -12,22 +12,24 @@ from lvsalert.ledger_file import FILE_NAME, CorruptError
 SCHEMA = """
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY, time REAL, who TEXT, why TEXT, virtual TEXT, real TEXT,
-    before TEXT, after TEXT, words TEXT, done INTEGER);
+    before TEXT, after TEXT, words TEXT);
 CREATE INDEX journal_time ON journal (time);
+CREATE TABLE made (last INTEGER);
+INSERT INTO made VALUES (0);
+CREATE VIEW changes AS SELECT * FROM journal WHERE id <= (SELECT last FROM made);
 """
+# Each run settles what the one before it left, so that only the last lines can be unfinished, and
+# one number tells which: that of the last line whose change was made.
 
 # An entry's third word is its weight; it is out where there are no words. SQLite tells them apart,
 # since to read a hundred thousand lines in Python takes a second.
 _TURNS = """WHERE id IN (
-    SELECT max(id) FROM journal WHERE done = 1 AND real != ''
+    SELECT max(id) FROM changes WHERE real != ''
     AND ifnull(json_extract(words, '$.before[2]') != '0', -1)
     != ifnull(json_extract(words, '$.after[2]') != '0', -1)
     GROUP BY virtual, real) ORDER BY id"""
 
-# Each run settles what the one before it left, so that only the last lines can be unfinished: to
-# look for them among all the others takes longer with every day that is kept.
-_UNFINISHED = """WHERE id > ifnull(
-    (SELECT id FROM journal WHERE done = 1 ORDER BY id DESC LIMIT 1), 0) ORDER BY id"""
+_LAST = "SELECT max(ifnull(max(id), 0), (SELECT last FROM made)) FROM journal"
 
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
@@ -36,8 +38,7 @@ _TRIM_ROWS = 200
 class Entry(NamedTuple):
     """A line of the journal; ``before`` and ``after`` in the words of the log.
 
-    ``words`` holds the entry "before" and "after" in words of ipvsadm, None for none. ``done`` is
-    whether the change is known to have been made.
+    ``words`` holds the entry "before" and "after" in words of ipvsadm, None for none.
     """
 
     id: int
@@ -49,7 +50,6 @@ class Entry(NamedTuple):
     before: str
     after: str
     words: Mapping[str, Any]
-    done: bool
 
 
 class Journal:
@@ -58,33 +58,30 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def intend(self, entries: Sequence[Entry]) -> range:
-        """Write changes that are about to be made; return their numbers for ``confirm``."""
-        ((last,),) = self._db.execute("SELECT ifnull(max(id), 0) FROM journal")
+    def intend(self, entries: Sequence[Entry]) -> int:
+        """Write changes that are about to be made; return the last one's number for ``confirm``."""
+        # Not one that was made already, though its line may have grown old and been removed.
+        ((last,),) = self._db.execute(_LAST)
         numbers = range(last + 1, last + 1 + len(entries))
         encode = json.JSONEncoder().encode
         self._db.executemany(
-            "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words, done)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(n, *each[1:8], encode(each.words)) for n, each in zip(numbers, entries)],
         )
-        return numbers
+        return numbers.stop - 1
 
-    def confirm(self, numbers: range) -> None:
-        """Mark changes as made."""
-        self._db.execute(
-            "UPDATE journal SET done = 1 WHERE id >= ? AND id < ?", (numbers.start, numbers.stop)
-        )
+    def confirm(self, last: int) -> None:
+        """Mark the changes up to a number as made."""
+        self._db.execute("UPDATE made SET last = ?", (last,))
 
     def unfinished(self) -> list[Entry]:
         """Return the changes of a run that was killed before it could confirm them."""
-        return self._entries(_UNFINISHED, ())
+        return self._entries("journal", "WHERE id > (SELECT last FROM made) ORDER BY id", ())
 
-    def withdraw(self, numbers: range) -> None:
-        """Remove changes that were intended and never made."""
-        self._db.execute(
-            "DELETE FROM journal WHERE id >= ? AND id < ?", (numbers.start, numbers.stop)
-        )
+    def withdraw(self, number: int) -> None:
+        """Remove a change that was intended and never made."""
+        self._db.execute("DELETE FROM journal WHERE id = ?", (number,))
 
     def history(
         self, *, since: float = 0.0, virtual: str | None = None, real: str | None = None
@@ -94,21 +91,21 @@ class Journal:
         ``real`` is an address with its port, as in the journal.
         """
         return self._entries(
-            "WHERE time >= ? AND ifnull(virtual = ?, 1) AND done = 1"
-            " AND ifnull(real = ?, 1) ORDER BY id",
+            "changes",
+            "WHERE time >= ? AND ifnull(virtual = ?, 1) AND ifnull(real = ?, 1) ORDER BY id",
             (since, virtual, real),
         )
 
     def turns(self) -> list[Entry]:
         """Return for each real server the last line that let it in, quiesced it or took it out."""
-        return self._entries(_TURNS, ())
+        return self._entries("changes", _TURNS, ())
 
-    def _entries(self, condition: str, values: Sequence[object]) -> list[Entry]:
-        columns = "id, time, who, why, virtual, real, before, after, words, done"
-        query = f"SELECT {columns} FROM journal {condition}"  # noqa: S608 - all from this file
+    def _entries(self, table: str, condition: str, values: Sequence[object]) -> list[Entry]:
+        columns = "id, time, who, why, virtual, real, before, after, words"
+        query = f"SELECT {columns} FROM {table} {condition}"  # noqa: S608 - all from this file
         try:
             return [
-                Entry._make((*row[:8], json.loads(row[8]), bool(row[9])))
+                Entry._make((*row[:8], json.loads(row[8])))
                 for row in self._db.execute(query, values)
             ]
         except (TypeError, ValueError):

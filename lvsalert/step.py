@@ -82,7 +82,7 @@ def take_step(place: Place, decide: Decide, *, dry_run: bool = False) -> Done:
             prepared = prepared or prepare(ledger)
             if prepared.changes and not dry_run:
                 place.door.apply(prepared.changes, prepared.desired)
-                _confirm(ledger, prepared.numbers, place.state_dir, troubles)
+                _confirm(ledger, prepared.last, place.state_dir, troubles)
     return Done(prepared.changes, troubles, ledger.is_lasting)
 
 
@@ -102,7 +102,7 @@ def _locked(place: Place) -> Iterator[None]:
 class _Prepared(NamedTuple):
     changes: Sequence[Change]
     desired: Table
-    numbers: range
+    last: int
 
 
 def _remembered(
@@ -159,23 +159,23 @@ def _prepare(
     desired, author = decide(actual, ledger)
     if desired is None:
         ledger.rollback()
-        return _Prepared((), actual, range(0))
+        return _Prepared((), actual, 0)
     changes = plan(actual, desired)
     if dry_run:
         ledger.rollback()
-        return _Prepared(changes, desired, range(0))
+        return _Prepared(changes, desired, 0)
     now = time.time()
     entries = [each for change in changes for each in _entries(change, author, now, actual)]
-    numbers = ledger.journal.intend(entries)
+    last = ledger.journal.intend(entries)
     ledger.journal.trim(now - days * _DAY)
     ledger.commit()
-    return _Prepared(changes, desired, numbers)
+    return _Prepared(changes, desired, last)
 
 
-def _confirm(ledger: Ledger, numbers: range, state_dir: str, troubles: list[LvsalertError]) -> None:
+def _confirm(ledger: Ledger, last: int, state_dir: str, troubles: list[LvsalertError]) -> None:
     try:
         ledger.begin()
-        ledger.journal.confirm(numbers)
+        ledger.journal.confirm(last)
         ledger.commit()
     except sqlite3.Error as error:
         troubles.append(ledger_error(os.path.join(state_dir, FILE_NAME), error))
@@ -197,8 +197,9 @@ def _settle(ledger: Ledger, actual: Table) -> None:
             is_made = state.get((entry.virtual, entry.real)) == entry.words["after"]
         else:
             is_made = (entry.virtual in services) == bool(entry.words["after"])
-        settle = ledger.journal.confirm if is_made else ledger.journal.withdraw
-        settle(range(entry.id, entry.id + 1))
+        if not is_made:
+            ledger.journal.withdraw(entry.id)
+    ledger.journal.confirm(unfinished[-1].id)
 
 
 def _entries(change: Change, author: Author, now: float, actual: Table) -> list[Entry]:
@@ -226,7 +227,7 @@ def _entry(change: Change, author: Author, now: float) -> Entry:
         before, after = state_of(change.before), state_of(change.after)
         words = {"before": entry_words(change.before), "after": entry_words(change.after)}
         real, why = named.endpoint, author.reasons.get(named[:2]) or why
-    return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words, False)
+    return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words)
 
 
 def _service_states(change: Change) -> tuple[str, str]:

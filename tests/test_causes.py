@@ -741,10 +741,11 @@ def test_journal_is_trimmed_in_small_steps(mon: Mon) -> None:
     ledger.begin()
     for day in range(300):
         ledger.journal._db.execute(
-            "INSERT INTO journal (time, who, why, virtual, real, before, after, words, done)"
-            " VALUES (?, '', '', '', '', '', '', '{}', 1)",
+            "INSERT INTO journal (time, who, why, virtual, real, before, after, words)"
+            " VALUES (?, '', '', '', '', '', '', '{}')",
             (mon.now - day * 86400,),
         )
+    ledger.journal.confirm(300)
     ledger.commit()
     counts = []
     for _ in range(3):

@@ -55,7 +55,7 @@ def real(
     was, now = ("out" if each is None else f"dr weight {each[2]}" for each in (before, after))
     words = {"before": before, "after": after}
     why = "connection refused" if after is None else "up"
-    return Entry(0, NOW + when, who, why, virtual, name, was, now, words, done=True)
+    return Entry(0, NOW + when, who, why, virtual, name, was, now, words)
 
 
 def service(when: float, verb: str, *, who: str = "www/http") -> Entry:
@@ -63,7 +63,7 @@ def service(when: float, verb: str, *, who: str = "www/http") -> Entry:
     words = [verb, "-t", "10.0.0.3:80", "-s", "wlc"]
     before, after = ("" if verb == "-A" else "stands", "" if verb == "-D" else "stands")
     told = {"before": None, "after": words if after else None}
-    return Entry(0, NOW + when, who, "up", WEB, "", before, after, told, done=True)
+    return Entry(0, NOW + when, who, "up", WEB, "", before, after, told)
 
 
 def journalled(folder: Path, *entries: Entry, runs: tuple[Run, ...] = ()) -> Path:

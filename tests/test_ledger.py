@@ -35,7 +35,6 @@ ENTRY = Entry(
     "dr weight 5",
     "out",
     {"before": ["-g", "-w", "5"], "after": None},
-    False,
 )
 
 
@@ -105,13 +104,22 @@ def test_last_run_of_each_source_is_kept(ledger: Ledger) -> None:
 
 def test_journal_shows_what_was_confirmed(ledger: Ledger) -> None:
     """A line that is only intended is unfinished; one that is withdrawn was never there."""
-    numbers = ledger.journal.intend([ENTRY, ENTRY, ENTRY])
+    last = ledger.journal.intend([ENTRY, ENTRY, ENTRY])
     assert ledger.journal.history() == []
-    assert [each.id for each in ledger.journal.unfinished()] == list(numbers)
-    ledger.journal.confirm(numbers[:1])
-    ledger.journal.withdraw(numbers[1:2])
-    assert ledger.journal.history() == [ENTRY._replace(id=numbers[0], done=True)]
-    assert [each.id for each in ledger.journal.unfinished()] == list(numbers[2:])
+    assert [each.id for each in ledger.journal.unfinished()] == [last - 2, last - 1, last]
+    ledger.journal.confirm(last - 2)
+    ledger.journal.withdraw(last - 1)
+    assert ledger.journal.history() == [ENTRY._replace(id=last - 2)]
+    assert [each.id for each in ledger.journal.unfinished()] == [last]
+
+
+def test_lines_that_come_after_all_were_trimmed_are_unfinished(ledger: Ledger) -> None:
+    """Their numbers go on where the others ended, though none of those is left."""
+    ledger.journal.confirm(ledger.journal.intend([ENTRY, ENTRY]))
+    ledger.journal.trim(ENTRY.time + 1)
+    assert ledger.journal.history() == []
+    last = ledger.journal.intend([ENTRY])
+    assert [each.id for each in ledger.journal.unfinished()] == [last]
 
 
 def test_long_journal_is_not_searched_for_what_is_unfinished(ledger: Ledger) -> None:
@@ -119,7 +127,7 @@ def test_long_journal_is_not_searched_for_what_is_unfinished(ledger: Ledger) -> 
     steps: list[int] = []
     for lines in (10, 5000):
         ledger.journal.confirm(ledger.journal.intend([ENTRY] * lines))
-        numbers = ledger.journal.intend([ENTRY])
+        last = ledger.journal.intend([ENTRY])
         steps.append(0)
 
         def count() -> int:
@@ -127,9 +135,9 @@ def test_long_journal_is_not_searched_for_what_is_unfinished(ledger: Ledger) -> 
             return 0
 
         ledger._db.set_progress_handler(count, 1)
-        assert [each.id for each in ledger.journal.unfinished()] == list(numbers)
+        assert [each.id for each in ledger.journal.unfinished()] == [last]
         ledger._db.set_progress_handler(None, 0)
-        ledger.journal.confirm(numbers)
+        ledger.journal.confirm(last)
     assert steps[0] == steps[1] > 0
 
 

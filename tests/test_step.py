@@ -149,7 +149,7 @@ def begun(director: Director) -> Path:
     """Return the ledger's file, with a few pages in it."""
     ledger = Ledger.open(str(director.state))
     ledger.begin()
-    line = Entry(0, 1e9, "w" * 300, "", NAME, "192.0.2.1:80", "out", "out", {}, False)
+    line = Entry(0, 1e9, "w" * 300, "", NAME, "192.0.2.1:80", "out", "out", {})
     ledger.journal.confirm(ledger.journal.intend([line] * 200))
     for number in range(200):
         ledger.set_cause(NAME, (f"198.51.100.{number}", 80), Cause("c" * 90, 1.0, "", drain=False))
