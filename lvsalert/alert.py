@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvsadm import Ipvsadm
@@ -28,6 +28,7 @@ from lvsalert.naming import (
 from lvsalert.policy import NOTHING, Known, Member, Rules, decide, serving
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
+from lvsalert.tuples import NamedTuple
 from lvsalert.verdicts import (
     Source,
     Verdict,

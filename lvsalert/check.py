@@ -9,13 +9,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from lvsalert import access, install
 from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
 from lvsalert.ipvsadm import Ipvsadm, lock_path
 from lvsalert.plugins import PLUGINS, searched
 from lvsalert.probes.icmp_socket import EchoSocket
+from lvsalert.tuples import NamedTuple
 
 # Where the door to the kernel looks for a program that is named without a folder.
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"

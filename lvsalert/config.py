@@ -7,13 +7,14 @@ ends it, an empty one too. The values are those that ldirectord works with, defa
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from lvsalert.config_directives import Settings
 from lvsalert.config_readers import EMAIL_STATES, SERVICE_PORTS
 from lvsalert.config_sections import ConfigError, Section, Sections, read_sections
 from lvsalert.config_servers import ConfiguredServer, Place, address_range, read_port
 from lvsalert.model import Protocol
+from lvsalert.tuples import NamedTuple
 
 __all__ = [
     "Check",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lvsalert import config_readers as read
+from lvsalert.tuples import NamedTuple
 
 
 class Settings:

@@ -8,11 +8,11 @@ names of ports, in services(5).
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.model import MAX_WEIGHT, Forwarding, canonical_address, parse_forwarding
+from lvsalert.tuples import NamedTuple
 
 MAX_RANGE = 65536
 """How many real servers one line may name."""

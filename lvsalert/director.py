@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from lvsalert import maintenance
 from lvsalert.errors import LvsalertError
@@ -18,6 +18,7 @@ from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
 from lvsalert.policy import Known, Member, Rules, Want, decide
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
+from lvsalert.tuples import NamedTuple
 from lvsalert.verdicts import Source, Verdict, take_checks
 from lvsalert.watches import Watch, watches_of
 from lvsalert.www_cf import OPTION, DirectorFile, FileService

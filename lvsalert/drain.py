@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.history import weight_of
@@ -22,6 +22,7 @@ from lvsalert.naming import Lookup, address_of, entry_of, port_of, resolve
 from lvsalert.policy import Member, Rules, Want, decide
 from lvsalert.step import Author, Place, Proposal, take_step
 from lvsalert.table import Change, Endpoint, Service, Table
+from lvsalert.tuples import NamedTuple
 from lvsalert.view import Wanted, places
 from lvsalert.www_cf import OPTION, FileService, load_service
 

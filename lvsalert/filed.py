@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from lvsalert import maintenance
 from lvsalert.errors import UsageError
@@ -11,6 +10,7 @@ from lvsalert.ledger import Ledger
 from lvsalert.model import Forwarding, RealServer, canonical_address
 from lvsalert.naming import Host
 from lvsalert.table import Endpoint, Service
+from lvsalert.tuples import NamedTuple
 from lvsalert.watches import watches_of
 from lvsalert.www_cf import FileService, Server
 

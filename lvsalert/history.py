@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
@@ -18,6 +18,7 @@ from lvsalert.ledger_file import FILE_NAME, ledger_error
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.timeline import Lane, OutTime
+from lvsalert.tuples import NamedTuple
 
 Words = tuple[str, ...]
 """An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from lvsalert import access
 from lvsalert.errors import NotDoneError
@@ -33,6 +32,7 @@ from lvsalert.plugins import (
     signed,
     system_files,
 )
+from lvsalert.tuples import NamedTuple
 
 _PACKAGES = ("lvsalert", "click", "icmplib", "requests")
 

@@ -13,7 +13,9 @@ import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from lvsalert.tuples import NamedTuple
 
 _CHUNK = 1 << 16
 # poll(2) takes no more milliseconds than fit into an int.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lvsalert.ledger_file import FILE_NAME, CorruptError
+from lvsalert.tuples import NamedTuple
 
 SCHEMA = """
 CREATE TABLE journal (

@@ -11,7 +11,7 @@ import functools
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lvsalert import journal
 from lvsalert.journal import Journal
@@ -19,6 +19,7 @@ from lvsalert.ledger_file import FILE_NAME, CorruptError, connect, connect_to_re
 from lvsalert.model import join_endpoint
 from lvsalert.policy import NOTHING, Known
 from lvsalert.table import Endpoint
+from lvsalert.tuples import NamedTuple
 
 OPERATOR = "operator"
 """The cause that a person sets."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import re
 from enum import Enum
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
+from lvsalert.tuples import NamedTuple
 
 MAX_WEIGHT = 65535
 # A run names the same few services in thousands of lines.

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.model import Result, State
+from lvsalert.tuples import NamedTuple
 
 # What a server said is shown up to this many bytes and lines.
 _SAID_BYTES = 2000

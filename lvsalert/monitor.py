@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 from lvsalert import mon
 from lvsalert.descriptors import shares
@@ -14,6 +14,7 @@ from lvsalert.errors import UsageError
 from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
 from lvsalert.resolve import MAX_LOOKUPS
 from lvsalert.sweep import Target
+from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from lvsalert.probes.threaded import Fetch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from lvsalert import sockets
 from lvsalert.errors import LvsalertError, ResolveError, UsageError
@@ -16,6 +16,7 @@ from lvsalert.model import (
     parse_port,
     split_endpoint,
 )
+from lvsalert.tuples import NamedTuple
 
 Lookup = Callable[[Iterable[str], int], Mapping[str, Sequence[str]]]
 """Names and an address family to each name's numeric addresses, none where it has none."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from lvsalert.errors import UsageError
+from lvsalert.tuples import NamedTuple
 
 DEFAULT_PREFIX = "/usr/local/lib/mon"
 MON_CF = "/etc/mon/mon.cf"

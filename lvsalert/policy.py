@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.model import RealServer, VirtualService
 from lvsalert.table import Endpoint, Service, place, take_out
+from lvsalert.tuples import NamedTuple
 
 # The part of its weight that a server starts with when it comes back slowly.
 _FIRST_STEP = 0.1

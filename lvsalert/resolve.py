@@ -5,11 +5,11 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.errors import ResolveError
 from lvsalert.model import canonical_address
+from lvsalert.tuples import NamedTuple
 from lvsalert.workers import Workers
 
 # Each look-up that hangs holds a thread; a name beyond so many waits for one that is given up.

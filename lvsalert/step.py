@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
 from lvsalert.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
@@ -21,6 +21,7 @@ from lvsalert.ledger import Ledger
 from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.model import Forwarding, RealServer, join_endpoint
 from lvsalert.table import Change, Endpoint, Table, plan
+from lvsalert.tuples import NamedTuple
 
 _DAY = 86400.0
 

@@ -15,12 +15,13 @@ import select
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from typing import Callable, NamedTuple, Union
+from typing import Callable, Union
 
 from lvsalert import sockets
 from lvsalert.model import Result, State
 from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups
 from lvsalert.sweep_task import NOT_CONNECTED, SHORT, Task
+from lvsalert.tuples import NamedTuple
 from lvsalert.waking import Waker
 
 READ = select.EPOLLIN

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from lvsalert import moncmd
 from lvsalert.ledger import Run
 from lvsalert.mon import Event
 from lvsalert.moncmd import Opstatus, Told
+from lvsalert.tuples import NamedTuple
 from lvsalert.watches import watches_of
 from lvsalert.www_cf import OPTION, DirectorFile
 

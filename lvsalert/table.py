@@ -6,7 +6,6 @@ Nothing here does I/O: text and values come in, values go out.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.errors import IpvsadmError, UsageError
@@ -18,6 +17,7 @@ from lvsalert.model import (
     canonical_address,
     family_of,
 )
+from lvsalert.tuples import NamedTuple
 
 Endpoint = tuple[str, int]
 """A real server's address and port, by which the kernel tells entries of a service apart."""

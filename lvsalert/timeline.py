@@ -11,7 +11,8 @@ import html
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+
+from lvsalert.tuples import NamedTuple
 
 _WIDTH = 1000.0
 _MARGIN = 16.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.history import Move, Words, fallbacks, moves
@@ -14,6 +13,7 @@ from lvsalert.model import Forwarding, RealServer, split_endpoint
 from lvsalert.policy import Known
 from lvsalert.step import Author, Place, Proposal, state_of, take_step
 from lvsalert.table import Change, Endpoint, Service, Table, parse
+from lvsalert.tuples import NamedTuple
 
 
 class Undone(NamedTuple):

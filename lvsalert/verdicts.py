@@ -7,12 +7,12 @@ its causes.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import NamedTuple
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
 from lvsalert.model import RealServer
 from lvsalert.policy import Member, Want
 from lvsalert.table import Endpoint
+from lvsalert.tuples import NamedTuple
 
 # What was heard further in the future than this (seconds) was heard before the clock was set back.
 _BELIEVABLE = 5.0

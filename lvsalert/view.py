@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Callable, NamedTuple, TypeVar
+from typing import Callable, TypeVar
 
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.history import Selection, Words, moves, server_names, service_name, weight_of
@@ -20,6 +20,7 @@ from lvsalert.model import join_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.policy import NOTHING, Known
 from lvsalert.table import Columns, Endpoint, Service, Table
+from lvsalert.tuples import NamedTuple
 
 T = TypeVar("T")
 

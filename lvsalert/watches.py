@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from lvsalert.config import Check
 from lvsalert.model import Protocol, VirtualService, join_endpoint
+from lvsalert.tuples import NamedTuple
 from lvsalert.watches_monitors import PING, monitor_of
 from lvsalert.www_cf import DirectorFile, FileService, Server, source_of
 

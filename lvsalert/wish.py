@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.model import Forwarding, Protocol, canonical_address, split_endpoint
 from lvsalert.mon import AlertCall, Event
 from lvsalert.policy import Floor
+from lvsalert.tuples import NamedTuple
 
 # The monitors' exit status for "nothing was judged".
 _CANNOT_TELL = 3

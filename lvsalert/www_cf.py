@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.config import Config, ConfiguredServer, ConfiguredService, address_range, parse
@@ -12,6 +11,7 @@ from lvsalert.errors import NotDoneError, ResolveError, UsageError
 from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService, canonical_address
 from lvsalert.naming import Lookup
 from lvsalert.table import Endpoint, Service
+from lvsalert.tuples import NamedTuple
 
 FOLDERS = ("/etc/ha.d", "/etc/ha.d/conf")
 DEFAULT_FILE = "ldirectord.cf"

@@ -14,7 +14,9 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from types import FrameType

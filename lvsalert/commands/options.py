@@ -7,7 +7,7 @@ calls a redistribute program without arguments. The command line wins.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
 import click
 from click.core import ParameterSource
@@ -17,6 +17,7 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.model import parse_port
 from lvsalert.mon import printable
+from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]

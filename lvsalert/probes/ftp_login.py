@@ -7,10 +7,10 @@ import functools
 import io
 import re
 import socket
-from typing import NamedTuple
 
 from lvsalert.probes.threaded import Judge, Reach, TimedReader
 from lvsalert.sweep import Verdict
+from lvsalert.tuples import NamedTuple
 
 DEFAULT_MAX_BYTES = 1 << 20
 _MAX_REPLY = 1 << 16

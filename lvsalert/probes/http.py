@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
 from lvsalert.model import split_endpoint
 from lvsalert.probes.http_answer import Malformed, Reader
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
+from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from lvsalert.probes.tls import Stream

@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -30,6 +30,7 @@ from lvsalert.probes.http_answer import REDIRECTS
 from lvsalert.probes.https_reasons import reason_of
 from lvsalert.probes.threaded import Judge, NotConnected, Reach, TimedReader
 from lvsalert.sweep import Verdict
+from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -10,13 +10,13 @@ import select
 import socket
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from lvsalert.model import Result, State, split_endpoint
 from lvsalert.probes.icmp_packet import Trouble
 from lvsalert.probes.icmp_socket import EchoSocket, Received
 from lvsalert.resolve import MAX_LOOKUPS, Address, look_up, numeric
 from lvsalert.sweep import OUT_OF_TIME
+from lvsalert.tuples import NamedTuple
 from lvsalert.waking import Waker
 from lvsalert.workers import Workers
 

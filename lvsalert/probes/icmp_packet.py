@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple, Union
+from typing import Union
+
+from lvsalert.tuples import NamedTuple
 
 _HEADER = struct.Struct("!BBHHH")
 # struct sock_extended_err of ip(7): errno, origin, type, code, padding, info, data.

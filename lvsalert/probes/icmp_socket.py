@@ -16,7 +16,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from lvsalert.errors import PrivilegeError
 from lvsalert.probes.icmp_packet import (
@@ -26,6 +26,7 @@ from lvsalert.probes.icmp_packet import (
     strip_ip_header,
     wanted_types,
 )
+from lvsalert.tuples import NamedTuple
 
 NOT_ALLOWED = (
     "sending ICMP echo requests is not allowed: give mon CAP_NET_RAW "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from lvsalert import sockets
 from lvsalert.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
+from lvsalert.tuples import NamedTuple
 
 # As much as is read in search of a match.
 _MAX_SAID = 1 << 16

@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 from lvsalert.model import Result, State, join_endpoint
 from lvsalert.resolve import MAX_LOOKUPS, Address, Lookups, numeric
 from lvsalert.sweep import OUT_OF_TIME, Target, Verdict
+from lvsalert.tuples import NamedTuple
 from lvsalert.waking import Waker
 from lvsalert.workers import MAX_THREADS, Workers
 

@@ -1,0 +1,66 @@
+"""Named tuples are what typing would have made of the same class."""
+
+from __future__ import annotations
+
+import copy
+import typing
+
+import pytest
+
+from lvsalert.tuples import NamedTuple
+
+
+class Ours(NamedTuple):
+    """A pair."""
+
+    left: int
+    right: str = "r"
+
+    @property
+    def both(self) -> str:
+        """Return both."""
+        return f"{self.left}{self.right}"
+
+    def __str__(self) -> str:
+        """Return both, in words."""
+        return f"{self.left} and {self.right}"
+
+
+class Typings(typing.NamedTuple):
+    """A pair."""
+
+    left: int
+    right: str = "r"
+
+    @property
+    def both(self) -> str:
+        """Return both."""
+        return f"{self.left}{self.right}"
+
+    def __str__(self) -> str:
+        """Return both, in words."""
+        return f"{self.left} and {self.right}"
+
+
+def told(kind: type[Ours | Typings]) -> list[object]:
+    """Return what there is to see of a named tuple."""
+    one = kind(1)
+    name = kind.__name__
+    shape = (kind._fields, kind._field_defaults, kind.__doc__, kind.__module__, kind.__mro__[1:])
+    values = (one, one._replace(right="x"), kind._make((2, "y")), one._asdict(), one == (1, "r"))
+    words = (str(one), repr(one).removeprefix(name), one.both, kind.__qualname__ == name)
+    return [*shape, *values, *words, type(copy.copy(one)) is kind, list(kind.__annotations__)]
+
+
+def test_named_tuple_is_as_typings() -> None:
+    """Fields, defaults, documentation, methods, and how it is shown and stored."""
+    assert told(Ours) == told(Typings)
+
+
+@pytest.mark.parametrize("kind", [Ours, Typings])
+def test_field_that_is_missing_or_unknown_is_told(kind: typing.Callable[..., object]) -> None:
+    """As of any function."""
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'left'"):
+        kind()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'middle'"):
+        kind(1, middle=2)
