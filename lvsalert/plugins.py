@@ -104,9 +104,10 @@ def _script(name: str, folders: Sequence[str]) -> str:
     function = name.replace(".", "_")
     return (
         f'"""mon\'s {name}, with the interpreter and the packages that it was installed with."""\n'
-        "import sys\n\n"
+        "import gc\nimport sys\n"
+        "gc.disable()\n"
         f"sys.path += {list(folders)!a}\n"
-        f"from lvsalert.commands.entry import {function}\n\n"
+        f"from lvsalert.commands.entry import {function}\n"
         f"{function}()\n"
     )
 

@@ -109,8 +109,10 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
     after an empty summary), on standard error otherwise. The process ends without waiting for
     threads, which may hang in a look-up.
     """
-    # Modules and hosts are many and stay to the end: to look for garbage among them is in vain.
+    # Modules and hosts are many and stay to the end: to look for garbage among them is in vain. An
+    # installed plug-in puts it off before it imports this.
     gc.set_threshold(_GARBAGE)
+    gc.enable()
     stdout_open = _fill_standard_streams()
     if is_monitor:
         # mon reads it as one with standard output, where it would become the summary.
