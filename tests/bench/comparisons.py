@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
@@ -188,18 +189,23 @@ def alerts(
     many of them are about to be lost.
     """
     hosts, half = loopback(0, servers), servers // 2
-    by_mon = ["-s", "http", "-g", "www", "-t", "1700000000"]
+    by_mon = [*ours, "-s", "http", "-g", "www"]
     one = [*_ALERT, "-R", hosts[0]]
-    lost = Side(
-        [[*ours, *by_mon, "-h", " ".join(hosts), *_ALERT]],
-        stdin=f"{' '.join(hosts[:half])}\n",
-        before=lambda: fill(servers, half),
-    )
+    all_of_them = [*by_mon, "-h", " ".join(hosts), *_ALERT]
+
+    def begin() -> None:
+        """Let every server be in, and known to be well."""
+        fill(servers, half)
+        up = [*all_of_them, "-u"]
+        done = subprocess.run(up, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        assert done.stdout == b"", "not every server was in, or one failed in this very second"
+
+    lost = Side([all_of_them], stdin=f"{' '.join(hosts[:half])}\n", before=begin)
     return [
         Comparison(
             "lvs.alert, nothing to do",
             ("lvsalert", "the Perl lvs.alert"),
-            Side([[*ours, *by_mon, "-h", "web1", "-u", *one]], before=lambda: fill(2, 0)),
+            Side([[*by_mon, "-h", "web1", "-u", *one]], before=lambda: fill(2, 0)),
             Side([[perl, "-u", *one]]),
             {"cpu": 7},
             OFTEN,
