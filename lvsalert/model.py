@@ -184,8 +184,8 @@ def canonical_address(text: str, family: int = sockets.AF_UNSPEC) -> str | None:
 
     ``family`` narrows what is taken. A zone (``fe80::1%eth0``) is kept.
     """
-    address, percent, zone = text.partition("%")
-    own = family_of(address)
+    address, percent, zone = text.partition("%") if "%" in text else (text, "", "")
+    own = sockets.AF_INET6 if ":" in address else sockets.AF_INET
     if family not in (own, sockets.AF_UNSPEC):
         return None
     try:

@@ -61,6 +61,8 @@ _MISREAD = (IndexError, ValueError, UsageError)
 # What ipvsadm prints of every plain tunnel, and takes for granted where it is left out.
 _PLAIN_TUNNEL = ["--tun-type", "ipip"]
 _REMEMBERED = 1 << 16
+# A table that was changed is read again, and most of its lines are as they were.
+_LINES_REMEMBERED = 1 << 13
 # The words of a destination that stand alone; every other one is followed by its value.
 _LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
 
@@ -101,19 +103,25 @@ def parse_connections(text: str) -> Columns:
 
 
 def _take_rule(table: Table, line: str) -> None:
-    # Of the lines of a service's real servers all but the address is read once.
-    head, is_real, tail = line.partition(" -r ")
-    if is_real:
-        name, _, rest = tail.partition(" ")
-        address, port = _endpoint(name)
-        entries = table[_virtual_of("-a", head)].real_servers
-        entries[address, port] = RealServer(address, port, *_rest_of_entry(rest))
+    if " -r " in line:
+        virtual, real = _entry_of(line)
+        table[virtual].real_servers[real[:2]] = real
     elif line.strip():
         virtual = _virtual_of("-A", line)
         options = _pairs([word for word in line.split()[3:] if word != "-6"])
         scheduler = options.pop("-s", "")
         flags = tuple(word for pair in options.items() for word in pair if word)
         table[virtual] = Service(virtual, scheduler, flags, {})
+
+
+@functools.lru_cache(_LINES_REMEMBERED)
+def _entry_of(line: str) -> tuple[VirtualService, RealServer]:
+    """Return the real server of a line, and its service."""
+    # Of the lines of a service's real servers all but the address is read once.
+    head, _, tail = line.partition(" -r ")
+    name, _, rest = tail.partition(" ")
+    address, port = _endpoint(name)
+    return _virtual_of("-a", head), RealServer(address, port, *_rest_of_entry(rest))
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -186,23 +194,35 @@ def _columns(text: str, command: str, one: int, other: int) -> Columns:
     """
     found: Columns = {}
     virtual: VirtualService | None = None
-    rows: dict[Endpoint, tuple[int, int]] = {}
     for line in text.splitlines():
-        words = line.split()
-        kind = words[0] if words else ""
         try:
-            if kind in ("TCP", "UDP", "SCTP"):
-                virtual, rows = _virtual_service(Protocol[kind], words[1], 0), {}
-            elif kind == "FWM":
-                family = sockets.AF_INET6 if "IPv6" in words else sockets.AF_INET
-                virtual, rows = _virtual_service(Protocol.FWMARK, words[1], family), {}
-            elif kind == "->" and virtual is not None:
-                if not rows:
-                    found[virtual] = rows
-                rows[_endpoint(words[1])] = int(words[one]), int(words[other])
+            if not line.startswith("  ->"):
+                virtual = _service_of_row(line) or virtual
+            elif virtual is not None:
+                endpoint, numbers = _row_of(line, one, other)
+                found.setdefault(virtual, {})[endpoint] = numbers
         except _MISREAD as error:
             raise IpvsadmError(f"cannot read what ipvsadm {command} printed: {line!r}") from error
     return found
+
+
+def _service_of_row(line: str) -> VirtualService | None:
+    """Return the service of a row, None of a row of the heading."""
+    words = line.split()
+    kind = words[0] if words else ""
+    if kind in ("TCP", "UDP", "SCTP"):
+        return _virtual_service(Protocol[kind], words[1], 0)
+    if kind == "FWM":
+        family = sockets.AF_INET6 if "IPv6" in words else sockets.AF_INET
+        return _virtual_service(Protocol.FWMARK, words[1], family)
+    return None
+
+
+@functools.lru_cache(_LINES_REMEMBERED)
+def _row_of(line: str, one: int, other: int) -> tuple[Endpoint, tuple[int, int]]:
+    """Return the real server of a row, and two of its columns."""
+    words = line.split()
+    return _endpoint(words[1]), (int(words[one]), int(words[other]))
 
 
 def plan(actual: Table, desired: Table) -> list[Change]:
