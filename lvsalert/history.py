@@ -12,16 +12,13 @@ from typing import Any
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
-from lvsalert.journal import Entry
+from lvsalert.journal import Entry, Words
 from lvsalert.ledger import OPERATOR, Ledger
 from lvsalert.ledger_file import FILE_NAME, ledger_error
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.timeline import Lane, OutTime
 from lvsalert.tuples import NamedTuple
-
-Words = tuple[str, ...]
-"""An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
@@ -180,7 +177,7 @@ def _words(entry: Entry, when: str) -> Words | None:
     words = entry.words[when]
     if words is None:
         return None
-    return tuple(words) if entry.real else ("-A", *words[1:])
+    return words if entry.real else ("-A", *words[1:])
 
 
 def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:

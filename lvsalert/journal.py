@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lvsalert.ledger_file import FILE_NAME, CorruptError
 from lvsalert.tuples import NamedTuple
@@ -32,8 +32,14 @@ _TURNS = """WHERE id IN (
 
 _LAST = "SELECT max(ifnull(max(id), 0), (SELECT last FROM made)) FROM journal"
 
+_REMEMBERED = 1 << 10
+
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
+
+
+Words = tuple[str, ...]
+"""An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""
 
 
 class Entry(NamedTuple):
@@ -50,7 +56,7 @@ class Entry(NamedTuple):
     real: str
     before: str
     after: str
-    words: Mapping[str, Any]
+    words: Mapping[str, Words | None]
 
 
 class Journal:
@@ -64,11 +70,10 @@ class Journal:
         # Not one that was made already, though its line may have grown old and been removed.
         ((last,),) = self._db.execute(_LAST)
         numbers = range(last + 1, last + 1 + len(entries))
-        encode = json.JSONEncoder().encode
         self._db.executemany(
             "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(n, *each[1:8], encode(each.words)) for n, each in zip(numbers, entries)],
+            [(n, *each[1:8], _encoded(**each.words)) for n, each in zip(numbers, entries)],
         )
         return numbers.stop - 1
 
@@ -106,10 +111,9 @@ class Journal:
         query = f"SELECT {columns} FROM {table} {condition}"  # noqa: S608 - all from this file
         try:
             return [
-                Entry._make((*row[:8], json.loads(row[8])))
-                for row in self._db.execute(query, values)
+                Entry._make((*row[:8], _decoded(row[8]))) for row in self._db.execute(query, values)
             ]
-        except (TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             raise CorruptError(f"{FILE_NAME}: a line of the journal cannot be read") from None
 
     def trim(self, before: float) -> None:
@@ -118,3 +122,15 @@ class Journal:
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE time < ? LIMIT ?)",
             (before, _TRIM_ROWS),
         )
+
+
+# Most changes are the same one of many real servers.
+@functools.lru_cache(_REMEMBERED)
+def _encoded(before: Words | None, after: Words | None) -> str:
+    return json.dumps({"before": before, "after": after})
+
+
+@functools.lru_cache(_REMEMBERED)
+def _decoded(words: str) -> dict[str, Words | None]:
+    found = json.loads(words).items()
+    return {when: None if each is None else tuple(each) for when, each in found}

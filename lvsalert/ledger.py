@@ -194,11 +194,13 @@ class Ledger:
 
     def set_checks(self, virtual: str, source: str, checks: Mapping[Endpoint, Check]) -> None:
         """Note all that ``source`` says of real servers; what it said of others is forgotten."""
-        said = {join_endpoint(*each): check for each, check in checks.items()}
-        # In one text, since a source's run reads all of it and writes all of it.
-        self._db.execute(
-            "INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, json.dumps(said))
-        )
+        said: dict[Check, list[str]] = {}
+        for endpoint, check in checks.items():
+            said.setdefault(check, []).append(join_endpoint(*endpoint))
+        # In one text, since a source's run reads all of it and writes all of it, and the same is
+        # said of most.
+        text = json.dumps(list(said.items()))
+        self._db.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, text))
 
     # What is remembered of entries
 
@@ -301,6 +303,10 @@ def _endpoint(real: str) -> Endpoint:
 def _checks(said: str) -> dict[Endpoint, Check]:
     """Return checks as ``set_checks`` wrote them."""
     try:
-        return {_endpoint(real): Check._make(each) for real, each in json.loads(said).items()}
+        return {
+            _endpoint(real): check
+            for check, reals in ((Check._make(each), reals) for each, reals in json.loads(said))
+            for real in reals
+        }
     except (AttributeError, TypeError, ValueError):
         raise CorruptError(f"{FILE_NAME}: what a source said cannot be read") from None

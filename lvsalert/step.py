@@ -8,15 +8,16 @@ that the next run settles by looking at the table.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable
+from typing import Callable
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
 from lvsalert.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
-from lvsalert.journal import Entry
+from lvsalert.journal import Entry, Words
 from lvsalert.ledger import Ledger
 from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.model import Forwarding, RealServer, join_endpoint
@@ -210,7 +211,7 @@ def _entries(change: Change, author: Author, now: float, actual: Table) -> list[
     if named is not None or standing is None:
         return [_entry(change, author, now)]
     whole = _entry(change, author, now)
-    stood = ["-A", *change.virtual.words(), "-s", standing.scheduler, *standing.flags]
+    stood = ("-A", *change.virtual.words(), "-s", standing.scheduler, *standing.flags)
     lost = standing.real_servers.values() if change.words[0] == "-D" else ()
     return [
         *(_entry(Change(change.virtual, (), real, None), author, now) for real in lost),
@@ -223,7 +224,7 @@ def _entry(change: Change, author: Author, now: float) -> Entry:
     real, why = "", author.why
     if named is None:
         before, after = _service_states(change)
-        words: dict[str, Any] = {"before": None, "after": list(change.words) if after else None}
+        words: dict[str, Words | None] = {"before": None, "after": change.words if after else None}
     else:
         before, after = state_of(change.before), state_of(change.after)
         words = {"before": entry_words(change.before), "after": entry_words(change.after)}
@@ -236,9 +237,14 @@ def _service_states(change: Change) -> tuple[str, str]:
     return ("" if verb == "-A" else "stands", "" if verb == "-D" else "stands")
 
 
-def entry_words(real: RealServer | None) -> list[str] | None:
+def entry_words(real: RealServer | None) -> Words | None:
     """Return an entry in the words of ipvsadm, None where there is none."""
-    return None if real is None else list(real.words())
+    return None if real is None else _words_of(real[2:])
+
+
+def state_of(real: RealServer | None) -> str:
+    """Return an entry in the words of the log: ``out``, or ``dr weight 5``."""
+    return "out" if real is None else _state_of(real[2:])
 
 
 _SPELLED = {
@@ -246,14 +252,21 @@ _SPELLED = {
     Forwarding.MASQUERADING: "nat",
     Forwarding.TUNNELLING: "tun",
 }
+# An entry but for its address and port, which hundreds of changes have in common.
+_Kind = tuple[Forwarding, int, int, int, tuple[str, ...]]
+_REMEMBERED = 1 << 10
 
 
-def state_of(real: RealServer | None) -> str:
-    """Return an entry in the words of the log: ``out``, or ``dr weight 5``."""
-    if real is None:
-        return "out"
-    limits = f" thresholds {real.upper}/{real.lower}" if real.upper or real.lower else ""
-    return f"{_SPELLED[real.forwarding]} weight {real.weight}{limits}"
+@functools.lru_cache(_REMEMBERED)
+def _words_of(kind: _Kind) -> Words:
+    return RealServer("", 0, *kind).words()
+
+
+@functools.lru_cache(_REMEMBERED)
+def _state_of(kind: _Kind) -> str:
+    forwarding, weight, upper, lower, _ = kind
+    limits = f" thresholds {upper}/{lower}" if upper or lower else ""
+    return f"{_SPELLED[forwarding]} weight {weight}{limits}"
 
 
 _VERBS = {"-A": "created", "-E": "changed", "-D": "deleted"}

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 
 from lvsalert.errors import LvsalertError, NotDoneError
-from lvsalert.history import Move, Words, fallbacks, moves
+from lvsalert.history import Move, fallbacks, moves
+from lvsalert.journal import Words
 from lvsalert.ledger import DIRECTOR, OPERATOR, Cause, Ledger
 from lvsalert.model import Forwarding, RealServer, split_endpoint
 from lvsalert.policy import Known

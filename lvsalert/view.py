@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Callable, TypeVar
 
 from lvsalert.errors import LvsalertError, UsageError
-from lvsalert.history import Selection, Words, moves, server_names, service_name, weight_of
+from lvsalert.history import Selection, moves, server_names, service_name, weight_of
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.journal import Entry
+from lvsalert.journal import Entry, Words
 from lvsalert.ledger import Cause, Check, Ledger, Stop
 from lvsalert.ledger_file import LedgerError, ledger_error
 from lvsalert.model import join_endpoint

@@ -15,7 +15,7 @@ import pytest
 from lvsalert import history
 from lvsalert.commands import lvs_director
 from lvsalert.errors import UsageError
-from lvsalert.journal import Entry
+from lvsalert.journal import Entry, Words
 from lvsalert.ledger import Ledger, Run
 from lvsalert.timeline import Lane, OutTime
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000.0
 WEB = "tcp 10.0.0.3:80"
 ONE, TWO, SIX = "192.0.2.1:80", "192.0.2.2:80", "[2001:db8::1]:80"
-IN = ["-g", "-w", "5"]
-QUIET = ["-g", "-w", "0"]
+IN = ("-g", "-w", "5")
+QUIET = ("-g", "-w", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +44,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def real(
     when: float,
-    before: list[str] | None,
-    after: list[str] | None,
+    before: Words | None,
+    after: Words | None,
     *,
     name: str = ONE,
     who: str = "www/http",
@@ -60,7 +60,7 @@ def real(
 
 def service(when: float, verb: str, *, who: str = "www/http") -> Entry:
     """Return a line on the web service, as ``step`` writes it."""
-    words = [verb, "-t", "10.0.0.3:80", "-s", "wlc"]
+    words = (verb, "-t", "10.0.0.3:80", "-s", "wlc")
     before, after = ("" if verb == "-A" else "stands", "" if verb == "-D" else "stands")
     told = {"before": None, "after": words if after else None}
     return Entry(0, NOW + when, who, "up", WEB, "", before, after, told)
@@ -274,7 +274,7 @@ def test_quiesced_then_deleted_is_two_times(tmp_path: Path) -> None:
 
 def test_weight_is_no_out_time(tmp_path: Path) -> None:
     """A server that changes its weight is in all the time."""
-    (lane,) = lanes(tmp_path, real(0, IN, ["-g", "-w", "1"]), real(9, ["-g", "-w", "1"], IN))
+    (lane,) = lanes(tmp_path, real(0, IN, ("-g", "-w", "1")), real(9, ("-g", "-w", "1"), IN))
     assert lane.outs == []
 
 

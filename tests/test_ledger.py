@@ -34,7 +34,7 @@ ENTRY = Entry(
     "192.0.2.1:80",
     "dr weight 5",
     "out",
-    {"before": ["-g", "-w", "5"], "after": None},
+    {"before": ("-g", "-w", "5"), "after": None},
 )
 
 
@@ -261,18 +261,69 @@ def test_tables_of_somebody_else_are_a_broken_ledger(tmp_path: Path) -> None:
     assert isinstance(ledger_error("x", caught.value), CorruptError)
 
 
-@pytest.mark.parametrize("column", ["real", "words"])
-def test_text_that_makes_no_sense_is_a_broken_ledger(ledger: Ledger, column: str) -> None:
+@pytest.mark.parametrize("real", ["192.0", "192.0.2.1:http"])
+def test_real_server_that_makes_no_sense_is_a_broken_ledger(ledger: Ledger, real: str) -> None:
     """SQLite does not notice a changed letter in a text."""
-    if column == "real":
-        ledger._db.execute("INSERT INTO causes VALUES (?, '192.0', 'x', 1, '', 0)", (VIRTUAL,))
-        with pytest.raises(CorruptError, match=r"^ledger.db: '192.0' is not a real server$"):
-            ledger.causes(VIRTUAL)
-    else:
-        ledger.journal.intend([ENTRY])
-        ledger._db.execute("UPDATE journal SET words = '{'")
-        with pytest.raises(CorruptError, match=r"^ledger.db: a line of the journal"):
-            ledger.journal.unfinished()
+    ledger._db.execute("INSERT INTO causes VALUES (?, ?, 'x', 1, '', 0)", (VIRTUAL, real))
+    with pytest.raises(CorruptError, match=rf"^ledger.db: '{real}' is not a real server$"):
+        ledger.causes(VIRTUAL)
+
+
+@pytest.mark.parametrize("words", ["{", "[]", "5", '{"before": 5, "after": null}'])
+def test_words_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, words: str) -> None:
+    """Nor what is no text of a line, or another one than belongs there."""
+    ledger.journal.intend([ENTRY])
+    ledger._db.execute("UPDATE journal SET words = ?", (words,))
+    with pytest.raises(CorruptError, match=r"^ledger.db: a line of the journal cannot be read$"):
+        ledger.journal.unfinished()
+
+
+@pytest.mark.parametrize(
+    "said", ["{", "5", "[5]", "[[1, 2]]", '[[[1, true], ["192.0.2.1:80"]]]', "[[[], [], []]]"]
+)
+def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: str) -> None:
+    """Nor what a source said, for whoever reads it."""
+    ledger._db.execute("INSERT INTO checks VALUES (?, 'www/http', ?)", (VIRTUAL, said))
+    for read in (
+        lambda: ledger.said_by(VIRTUAL, "www/http"),
+        lambda: ledger.checks(VIRTUAL, ONE),
+    ):
+        with pytest.raises(CorruptError, match=r"^ledger.db: what a source said cannot be read$"):
+            read()
+
+
+CHECK = st.builds(
+    Check,
+    time=st.integers(-1, 2**40),
+    failed=st.booleans(),
+    in_a_row=st.integers(1, 2**31),
+    steady=st.booleans(),
+    heard=st.floats(0, 1e11),
+)
+
+
+@given(st.dictionaries(st.sampled_from([ONE, SIX, ("192.0.2.1", 8080), ("::1", 0)]), CHECK))
+def test_what_was_said_comes_back(said: dict[Endpoint, Check]) -> None:
+    """Each real server has its own check again, whether others share it or not."""
+    ledger = Ledger.in_memory()
+    ledger.set_checks(VIRTUAL, "www/ftp", {ONE: Check(1, True, 1, False, 1.0)})
+    ledger.set_checks(VIRTUAL, "www/http", said)
+    assert ledger.said_by(VIRTUAL, "www/http") == said
+    for endpoint, check in said.items():
+        assert ledger.checks(VIRTUAL, endpoint)["www/http"] == check
+    ledger.close()
+
+
+def test_what_a_source_said_of_one_is_forgotten_with_its_cause(ledger: Ledger) -> None:
+    """What it said of others stays, and what others said."""
+    check = Check(1, True, 1, False, 1.0)
+    for source in ("www/http", "www/ftp"):
+        ledger.set_checks(VIRTUAL, source, {ONE: check, SIX: check})
+        ledger.set_cause(VIRTUAL, ONE, Cause(source, 1.0, "refused", drain=False))
+    ledger.forget(VIRTUAL, ONE, "www/http")
+    assert ledger.said_by(VIRTUAL, "www/http") == {SIX: check}
+    assert ledger.said_by(VIRTUAL, "www/ftp") == {ONE: check, SIX: check}
+    assert [each.cause for each in ledger.causes_of(VIRTUAL, ONE)] == ["www/ftp"]
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:

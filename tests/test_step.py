@@ -96,7 +96,7 @@ def test_change_is_journalled(director: Director) -> None:
             "192.0.2.2:80",
             "dr weight 5",
             "dr weight 7",
-            {"before": ["-g", "-w", "5"], "after": ["-g", "-w", "7"]},
+            {"before": ("-g", "-w", "5"), "after": ("-g", "-w", "7")},
         ),
         (
             "www/http",
@@ -105,7 +105,7 @@ def test_change_is_journalled(director: Director) -> None:
             "192.0.2.1:80",
             "dr weight 5",
             "out",
-            {"before": ["-g", "-w", "5"], "after": None},
+            {"before": ("-g", "-w", "5"), "after": None},
         ),
     ]
 
@@ -149,7 +149,17 @@ def begun(director: Director) -> Path:
     """Return the ledger's file, with a few pages in it."""
     ledger = Ledger.open(str(director.state))
     ledger.begin()
-    line = Entry(0, 1e9, "w" * 300, "", NAME, "192.0.2.1:80", "out", "out", {})
+    line = Entry(
+        0,
+        1e9,
+        "w" * 300,
+        "",
+        NAME,
+        "192.0.2.1:80",
+        "out",
+        "out",
+        dict.fromkeys(("before", "after")),
+    )
     ledger.journal.confirm(ledger.journal.intend([line] * 200))
     for number in range(200):
         ledger.set_cause(NAME, (f"198.51.100.{number}", 80), Cause("c" * 90, 1.0, "", drain=False))

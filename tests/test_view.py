@@ -41,7 +41,7 @@ def table(*real_servers: RealServer) -> Table:
 def line(when: float, real: str, before: int | None, after: int | None) -> Entry:
     """Return a line of the journal: a real server's weight before and after, None for out."""
     words = {
-        name: None if weight is None else ["-g", "-w", str(weight)]
+        name: None if weight is None else ("-g", "-w", str(weight))
         for name, weight in (("before", before), ("after", after))
     }
     return Entry(0, when, "web/http", "failure", NAME, real, "", "", words)
