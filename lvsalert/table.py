@@ -61,8 +61,6 @@ _MISREAD = (IndexError, ValueError, UsageError)
 # What ipvsadm prints of every plain tunnel, and takes for granted where it is left out.
 _PLAIN_TUNNEL = ["--tun-type", "ipip"]
 _REMEMBERED = 1 << 16
-# A table that was changed is read again, and most of its lines are as they were.
-_LINES_REMEMBERED = 1 << 13
 # The words of a destination that stand alone; every other one is followed by its value.
 _LONE_WORDS = frozenset(("--tun-nocsum", "--tun-csum", "--tun-remcsum"))
 
@@ -74,12 +72,7 @@ def parse(rules: str, thresholds: str = "") -> Table:
     for text that is neither, and for a real server whose thresholds are not shown: the next edit
     would reset them.
     """
-    table: Table = {}
-    for line in rules.splitlines():
-        try:
-            _take_rule(table, line)
-        except (*_MISREAD, KeyError, StopIteration) as error:
-            raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
+    table = _rules(rules)
     limits = _columns(thresholds, "-Ln --thresholds", 2, 3)
     for virtual, service in table.items():
         shown = limits.get(virtual, {})
@@ -102,26 +95,33 @@ def parse_connections(text: str) -> Columns:
     return _columns(text, "-Ln", 4, 5)
 
 
-def _take_rule(table: Table, line: str) -> None:
-    if " -r " in line:
-        virtual, real = _entry_of(line)
-        table[virtual].real_servers[real[:2]] = real
-    elif line.strip():
-        virtual = _virtual_of("-A", line)
-        options = _pairs([word for word in line.split()[3:] if word != "-6"])
-        scheduler = options.pop("-s", "")
-        flags = tuple(word for pair in options.items() for word in pair if word)
-        table[virtual] = Service(virtual, scheduler, flags, {})
+def _rules(text: str) -> Table:
+    """Return the table that ``ipvsadm -Sn`` wrote, without thresholds."""
+    table: Table = {}
+    of, entries = "", dict[Endpoint, RealServer]()
+    for line in text.splitlines():
+        try:
+            # Of the lines of a service's real servers all but the address is read once.
+            head, is_real, tail = line.partition(" -r ")
+            if is_real:
+                if head != of:
+                    of, entries = head, table[_virtual_of("-a", head)].real_servers
+                name, _, rest = tail.partition(" ")
+                address, port = _endpoint(name)
+                entries[address, port] = RealServer(address, port, *_rest_of_entry(rest))
+            elif line.strip():
+                service = _service(line)
+                table[service.virtual], of = service, ""
+        except (*_MISREAD, KeyError, StopIteration) as error:
+            raise IpvsadmError(f"cannot read what ipvsadm -Sn printed: {line!r}") from error
+    return table
 
 
-@functools.lru_cache(_LINES_REMEMBERED)
-def _entry_of(line: str) -> tuple[VirtualService, RealServer]:
-    """Return the real server of a line, and its service."""
-    # Of the lines of a service's real servers all but the address is read once.
-    head, _, tail = line.partition(" -r ")
-    name, _, rest = tail.partition(" ")
-    address, port = _endpoint(name)
-    return _virtual_of("-a", head), RealServer(address, port, *_rest_of_entry(rest))
+def _service(line: str) -> Service:
+    virtual = _virtual_of("-A", line)
+    options = _pairs([word for word in line.split()[3:] if word != "-6"])
+    scheduler = options.pop("-s", "")
+    return Service(virtual, scheduler, tuple(w for pair in options.items() for w in pair if w), {})
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -193,36 +193,31 @@ def _columns(text: str, command: str, one: int, other: int) -> Columns:
     A service's row starts with its protocol, a real server's with an arrow (ipvsadm(8), -L).
     """
     found: Columns = {}
-    virtual: VirtualService | None = None
+    rows: dict[Endpoint, tuple[int, int]] | None = None
     for line in text.splitlines():
+        words = line.split()
         try:
-            if not line.startswith("  ->"):
-                virtual = _service_of_row(line) or virtual
-            elif virtual is not None:
-                endpoint, numbers = _row_of(line, one, other)
-                found.setdefault(virtual, {})[endpoint] = numbers
+            if not words:
+                continue
+            if words[0] != "->":
+                virtual = _service_of_row(words)
+                rows = rows if virtual is None else found.setdefault(virtual, {})
+            elif rows is not None:
+                rows[_endpoint(words[1])] = int(words[one]), int(words[other])
         except _MISREAD as error:
             raise IpvsadmError(f"cannot read what ipvsadm {command} printed: {line!r}") from error
-    return found
+    return {virtual: rows for virtual, rows in found.items() if rows}
 
 
-def _service_of_row(line: str) -> VirtualService | None:
+def _service_of_row(words: list[str]) -> VirtualService | None:
     """Return the service of a row, None of a row of the heading."""
-    words = line.split()
-    kind = words[0] if words else ""
+    kind = words[0]
     if kind in ("TCP", "UDP", "SCTP"):
         return _virtual_service(Protocol[kind], words[1], 0)
     if kind == "FWM":
         family = sockets.AF_INET6 if "IPv6" in words else sockets.AF_INET
         return _virtual_service(Protocol.FWMARK, words[1], family)
     return None
-
-
-@functools.lru_cache(_LINES_REMEMBERED)
-def _row_of(line: str, one: int, other: int) -> tuple[Endpoint, tuple[int, int]]:
-    """Return the real server of a row, and two of its columns."""
-    words = line.split()
-    return _endpoint(words[1]), (int(words[one]), int(words[other]))
 
 
 def plan(actual: Table, desired: Table) -> list[Change]:
