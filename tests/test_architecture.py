@@ -15,7 +15,7 @@ PACKAGE = Path(lvsalert.__file__).parent
 # Each room has its floor; a new one takes its place here, as low as what it imports lets it.
 # A module whose name begins with a room's (ledger_file, config_servers) lies in that room.
 HOUSE = {
-    "words": "errors model sockets tuples",
+    "words": "errors model signals sockets tuples",
     "contracts": "config heartbeat mon plugins policy table timeline wish",
     "outside": (
         "access descriptors ipvsadm journal ledger maintenance moncmd naming probes resolve sweep "

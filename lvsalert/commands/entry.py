@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
+from lvsalert import signals
 from lvsalert.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -35,23 +35,24 @@ class Outcome(NamedTuple):
     stream: Generator[str, None, Outcome] | None = None
 
 
-Command = Callable[[Sequence[str], Mapping[str, str], "Callable[[], str]"], Outcome]
-"""Arguments, environment, and a function that reads standard input, to an outcome."""
+if TYPE_CHECKING:
+    Command = Callable[[Sequence[str], Mapping[str, str], Callable[[], str]], Outcome]
+    """Arguments, environment, and a function that reads standard input, to an outcome."""
 
 # KILL and STOP cannot be caught, Python ignores PIPE already, and the others end no process. SEGV
 # and its like are caught as well: to mon, hanging in a fault is better than a false success.
 _NOT_CAUGHT = frozenset(
     (
-        signal.SIGKILL,
-        signal.SIGSTOP,
-        signal.SIGCHLD,
-        signal.SIGCONT,
-        signal.SIGURG,
-        signal.SIGWINCH,
-        signal.SIGTSTP,
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-        signal.SIGPIPE,
+        signals.SIGKILL,
+        signals.SIGSTOP,
+        signals.SIGCHLD,
+        signals.SIGCONT,
+        signals.SIGURG,
+        signals.SIGWINCH,
+        signals.SIGTSTP,
+        signals.SIGTTIN,
+        signals.SIGTTOU,
+        signals.SIGPIPE,
     )
 )
 CANNOT_TELL = 3
@@ -126,8 +127,8 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
             _emit(_apology(f"{name}: ended by {_name_of(signum)}", is_monitor))
         os._exit(CANNOT_TELL)
 
-    for each in signal.valid_signals() - _NOT_CAUGHT:
-        signal.signal(each, end)
+    for each in signals.valid_signals() - _NOT_CAUGHT:
+        signals.signal(each, end)
     # click takes the one to show help, and the other, through uuid, for this word: with what they
     # draw in they are a sixth of a run's start.
     _put_off("inspect")
@@ -178,14 +179,14 @@ def watchdog(seconds: float) -> Iterator[None]:
     import threading
 
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or getattr(signal.getsignal(signal.SIGALRM), "__module__", None) != __name__:
+    if not is_main or getattr(signals.getsignal(signals.SIGALRM), "__module__", None) != __name__:
         yield
         return
-    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
+    signals.setitimer(signals.ITIMER_REAL, seconds + _GRACE_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signals.setitimer(signals.ITIMER_REAL, 0)
 
 
 def _fill_standard_streams() -> bool:
@@ -210,8 +211,10 @@ def _apology(line: str, is_monitor: bool) -> Outcome:
 
 
 def _name_of(signum: int) -> str:
+    from signal import Signals
+
     try:
-        return signal.Signals(signum).name
+        return Signals(signum).name
     except ValueError:  # a real-time signal between the first and the last
         return f"signal {signum}"
 
