@@ -6,6 +6,7 @@ its causes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Mapping, Sequence
 
 from lvsalert.ledger import OPERATOR, Cause, Check, Ledger
@@ -79,7 +80,7 @@ def take_checks(
     they were members.
     """
     noted = ledger.said_by(virtual, source.name)
-    said = {each: _believed(check, now) for each, check in noted.items()}
+    said = _believed(noted, now)
     news = _news(said, verdicts, source, now)
     gone = _gone(said, verdicts, source) if is_whole else ()
     for endpoint in gone:
@@ -107,12 +108,14 @@ def _news(
     said: Mapping[Endpoint, Check], verdicts: Sequence[Verdict], source: Source, now: float
 ) -> dict[Endpoint, Check]:
     """Return what is to be noted of each real server whose verdict is not overtaken."""
+    # Most have the same behind them.
+    counted = functools.lru_cache(None)(functools.partial(_counted, source, now))
     news: dict[Endpoint, Check] = {}
     for verdict in verdicts:
         endpoint = verdict.endpoint
-        last = news.get(endpoint) or said.get(endpoint)
-        if last is None or not _is_overtaken(last, verdict, source):
-            news[endpoint] = _counted(last, verdict, source, now)
+        check = counted(news.get(endpoint) or said.get(endpoint), verdict.failed)
+        if check is not None:
+            news[endpoint] = check
     return news
 
 
@@ -136,26 +139,23 @@ def _blamed(
     return by_it, by_others
 
 
-def _believed(check: Check, now: float) -> Check:
-    """Return a check; after the clock was set back it counts as older."""
-    return check._replace(time=-1) if check.heard > now + _BELIEVABLE else check
+def _believed(noted: dict[Endpoint, Check], now: float) -> dict[Endpoint, Check]:
+    """Return checks; what was heard before the clock was set back counts as older."""
+    latest = now + _BELIEVABLE
+    doubted = {each: check for each, check in noted.items() if check.heard > latest}
+    return {**noted, **{each: check._replace(time=-1) for each, check in doubted.items()}}
 
 
-def _is_overtaken(last: Check, verdict: Verdict, source: Source) -> bool:
-    if source.time == last.time:
-        return last.failed and not verdict.failed
-    return source.time < last.time
-
-
-def _counted(last: Check | None, verdict: Verdict, source: Source, now: float) -> Check:
-    steady = source.repeats or (last is not None and last.steady)
-    if last is None or last.failed != verdict.failed:
-        in_a_row = 1
-    elif last.time == source.time:
-        in_a_row = last.in_a_row
-    else:
-        in_a_row = last.in_a_row + 1
-    return Check(source.time, verdict.failed, in_a_row, steady, now)
+def _counted(source: Source, now: float, last: Check | None, failed: bool) -> Check | None:
+    """Return what is to be noted after the check ``last``, None where that overtook this one."""
+    steady, in_a_row = source.repeats, 1
+    if last is not None:
+        if source.time < last.time or (source.time == last.time and last.failed and not failed):
+            return None
+        steady = steady or last.steady
+        if last.failed == failed:
+            in_a_row = last.in_a_row + (last.time != source.time)
+    return Check(source.time, failed, in_a_row, steady, now)
 
 
 def _is_back(check: Check, source: Source) -> bool:
