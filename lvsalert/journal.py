@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from lvsalert.ledger_file import FILE_NAME, CorruptError
 from lvsalert.tuples import NamedTuple
 
+# Each run settles what the one before it left, so that only the last lines can be unfinished, and
+# one number tells which: that of the last line whose change was made.
 SCHEMA = """
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY, time REAL, who TEXT, why TEXT, virtual TEXT, real TEXT,
@@ -19,8 +21,6 @@ CREATE TABLE made (last INTEGER);
 INSERT INTO made VALUES (0);
 CREATE VIEW changes AS SELECT * FROM journal WHERE id <= (SELECT last FROM made);
 """
-# Each run settles what the one before it left, so that only the last lines can be unfinished, and
-# one number tells which: that of the last line whose change was made.
 
 # An entry's third word is its weight; it is out where there are no words. SQLite tells them apart,
 # since to read a hundred thousand lines in Python takes a second.
@@ -30,13 +30,12 @@ _TURNS = """WHERE id IN (
     != ifnull(json_extract(words, '$.after[2]') != '0', -1)
     GROUP BY virtual, real) ORDER BY id"""
 
+# A number is not given again, though its line may have grown old and been removed.
 _LAST = "SELECT max(ifnull(max(id), 0), (SELECT last FROM made)) FROM journal"
 
 _REMEMBERED = 1 << 10
-
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
-
 
 Words = tuple[str, ...]
 """An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""
@@ -67,7 +66,6 @@ class Journal:
 
     def intend(self, entries: Sequence[Entry]) -> int:
         """Write changes that are about to be made; return the last one's number for ``confirm``."""
-        # Not one that was made already, though its line may have grown old and been removed.
         ((last,),) = self._db.execute(_LAST)
         numbers = range(last + 1, last + 1 + len(entries))
         self._db.executemany(

@@ -129,10 +129,7 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
 
     for each in signals.valid_signals() - _NOT_CAUGHT:
         signals.signal(each, end)
-    # click takes the one to show help, and the other, through uuid, for this word: with what they
-    # draw in they are a sixth of a run's start.
-    _put_off("inspect")
-    _put_off("platform", system=lambda: os.uname().sysname)
+    _put_off_what_few_need()
     try:
         command: Command = _imported(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
@@ -147,6 +144,13 @@ def _imported(name: str) -> Any:
     """Import a module and return it, as importlib does, which draws in more than this module."""
     __import__(name)
     return sys.modules[name]
+
+
+def _put_off_what_few_need() -> None:
+    """Put off what click imports, and all that this draws in: a sixth of a run's start."""
+    # Taken to show help, and the other one, through uuid, for this word.
+    _put_off("inspect")
+    _put_off("platform", system=lambda: os.uname().sysname)
 
 
 def _put_off(name: str, **known: Any) -> None:
