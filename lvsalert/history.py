@@ -12,9 +12,10 @@ from typing import Any
 
 from lvsalert import sockets
 from lvsalert.errors import UsageError
-from lvsalert.journal import Entry, Words
+from lvsalert.journal import Entry
 from lvsalert.ledger import OPERATOR, Ledger
 from lvsalert.ledger_file import FILE_NAME, ledger_error
+from lvsalert.ledger_text import Words
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.timeline import Lane, OutTime

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ledger_file import FILE_NAME, CorruptError
+from lvsalert.ledger_text import Words, words_of, words_text
 from lvsalert.tuples import NamedTuple
 
+# ``was`` and ``became`` are in words of ipvsadm, ``before`` and ``after`` in those of the log.
+#
 # Each run settles what the one before it left, so that only the last lines can be unfinished, and
 # one number tells which: that of the last line whose change was made.
 SCHEMA = """
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY, time REAL, who TEXT, why TEXT, virtual TEXT, real TEXT,
-    before TEXT, after TEXT, words TEXT);
+    before TEXT, after TEXT, was TEXT, became TEXT);
 CREATE INDEX journal_time ON journal (time);
 CREATE TABLE made (last INTEGER);
 INSERT INTO made VALUES (0);
@@ -26,19 +27,14 @@ CREATE VIEW changes AS SELECT * FROM journal WHERE id <= (SELECT last FROM made)
 # since to read a hundred thousand lines in Python takes a second.
 _TURNS = """WHERE id IN (
     SELECT max(id) FROM changes WHERE real != ''
-    AND ifnull(json_extract(words, '$.before[2]') != '0', -1)
-    != ifnull(json_extract(words, '$.after[2]') != '0', -1)
+    AND ifnull(was || ' ' GLOB '-? -w 0 *', -1) != ifnull(became || ' ' GLOB '-? -w 0 *', -1)
     GROUP BY virtual, real) ORDER BY id"""
 
 # A number is not given again, though its line may have grown old and been removed.
 _LAST = "SELECT max(ifnull(max(id), 0), (SELECT last FROM made)) FROM journal"
 
-_REMEMBERED = 1 << 10
 # Rows trimmed in one run, so that no run pays for all that grew old meanwhile.
 _TRIM_ROWS = 200
-
-Words = tuple[str, ...]
-"""An entry of the table in words of ipvsadm, as ``step.entry_words`` writes it."""
 
 
 class Entry(NamedTuple):
@@ -69,9 +65,11 @@ class Journal:
         ((last,),) = self._db.execute(_LAST)
         numbers = range(last + 1, last + 1 + len(entries))
         self._db.executemany(
-            "INSERT INTO journal (id, time, who, why, virtual, real, before, after, words)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(n, *each[1:8], _encoded(**each.words)) for n, each in zip(numbers, entries)],
+            "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (n, *each[1:8], words_text(each.words["before"]), words_text(each.words["after"]))
+                for n, each in zip(numbers, entries)
+            ],
         )
         return numbers.stop - 1
 
@@ -105,13 +103,13 @@ class Journal:
         return self._entries("changes", _TURNS, ())
 
     def _entries(self, table: str, condition: str, values: Sequence[object]) -> list[Entry]:
-        columns = "id, time, who, why, virtual, real, before, after, words"
-        query = f"SELECT {columns} FROM {table} {condition}"  # noqa: S608 - all from this file
+        query = f"SELECT * FROM {table} {condition}"  # noqa: S608 - all from this file
         try:
             return [
-                Entry._make((*row[:8], _decoded(row[8]))) for row in self._db.execute(query, values)
+                Entry._make((*row[:8], {"before": words_of(row[8]), "after": words_of(row[9])}))
+                for row in self._db.execute(query, values)
             ]
-        except (AttributeError, TypeError, ValueError):
+        except (TypeError, ValueError):
             raise CorruptError(f"{FILE_NAME}: a line of the journal cannot be read") from None
 
     def trim(self, before: float) -> None:
@@ -120,15 +118,3 @@ class Journal:
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE time < ? LIMIT ?)",
             (before, _TRIM_ROWS),
         )
-
-
-# Most changes are the same one of many real servers.
-@functools.lru_cache(_REMEMBERED)
-def _encoded(before: Words | None, after: Words | None) -> str:
-    return json.dumps({"before": before, "after": after})
-
-
-@functools.lru_cache(_REMEMBERED)
-def _decoded(words: str) -> dict[str, Words | None]:
-    found = json.loads(words).items()
-    return {when: None if each is None else tuple(each) for when, each in found}

@@ -8,14 +8,13 @@ committed outlives a kill of the process at any moment.
 from __future__ import annotations
 
 import functools
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lvsalert import journal
 from lvsalert.journal import Journal
 from lvsalert.ledger_file import FILE_NAME, CorruptError, connect, connect_to_read
+from lvsalert.ledger_text import options_of, options_text
 from lvsalert.model import join_endpoint
 from lvsalert.policy import NOTHING, Known
 from lvsalert.table import Endpoint
@@ -79,7 +78,7 @@ class Run(NamedTuple):
     source: str
     real: str
     time: float
-    options: Mapping[str, Any]
+    options: Mapping[str, str]
 
 
 class Stop(NamedTuple):
@@ -199,7 +198,7 @@ class Ledger:
             said.setdefault(check, []).append(join_endpoint(*endpoint))
         # In one text, since a source's run reads all of it and writes all of it, and the same is
         # said of most.
-        text = json.dumps(list(said.items()))
+        text = "\n".join(" ".join((_text_of(check), *reals)) for check, reals in said.items())
         self._db.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, text))
 
     # What is remembered of entries
@@ -257,7 +256,7 @@ class Ledger:
         """Keep the options of a source's last run."""
         self._db.execute(
             "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
-            (run.virtual, run.source, run.real, run.time, json.dumps(run.options, sort_keys=True)),
+            (run.virtual, run.source, run.real, run.time, options_text(run.options)),
         )
 
     def forget_run(self, virtual: str, source: str) -> None:
@@ -267,7 +266,10 @@ class Ledger:
     def runs(self) -> list[Run]:
         """Return the last run of each source for each service."""
         rows = self._db.execute("SELECT virtual, source, real, time, options FROM runs")
-        return [Run(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows]
+        try:
+            return [Run._make((*row[:4], options_of(row[4]))) for row in rows]
+        except (TypeError, ValueError):
+            raise CorruptError(f"{FILE_NAME}: the options of a run cannot be read") from None
 
     def stop(self, virtual: str, stop: Stop) -> None:
         """Note that a service is stopped, until the director's next run for it."""
@@ -300,13 +302,20 @@ def _endpoint(real: str) -> Endpoint:
         raise CorruptError(f"{FILE_NAME}: {real!r} is not a real server") from None
 
 
+def _text_of(check: Check) -> str:
+    time, failed, in_a_row, steady, heard = check
+    return f"{time} {failed:d} {in_a_row} {steady:d} {heard!r}"
+
+
 def _checks(said: str) -> dict[Endpoint, Check]:
-    """Return checks as ``set_checks`` wrote them."""
+    """Return checks as ``set_checks`` wrote them, a line for all that share one."""
+    found: dict[Endpoint, Check] = {}
     try:
-        return {
-            _endpoint(real): check
-            for check, reals in ((Check._make(each), reals) for each, reals in json.loads(said))
-            for real in reals
-        }
-    except (AttributeError, TypeError, ValueError):
+        for line in filter(None, said.split("\n")):
+            time, failed, in_a_row, steady, heard, *reals = line.split(" ")
+            flags = {"0": False, "1": True}
+            check = Check(int(time), flags[failed], int(in_a_row), flags[steady], float(heard))
+            found.update(dict.fromkeys(map(_endpoint, reals), check))
+    except (KeyError, TypeError, ValueError):
         raise CorruptError(f"{FILE_NAME}: what a source said cannot be read") from None
+    return found

@@ -17,9 +17,10 @@ from typing import Callable
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
 from lvsalert.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
-from lvsalert.journal import Entry, Words
+from lvsalert.journal import Entry
 from lvsalert.ledger import Ledger
 from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
+from lvsalert.ledger_text import Words
 from lvsalert.model import Forwarding, RealServer, join_endpoint
 from lvsalert.table import Change, Endpoint, Table, plan
 from lvsalert.tuples import NamedTuple

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.history import Move, fallbacks, moves
-from lvsalert.journal import Words
 from lvsalert.ledger import DIRECTOR, OPERATOR, Cause, Ledger
+from lvsalert.ledger_text import Words
 from lvsalert.model import Forwarding, RealServer, split_endpoint
 from lvsalert.policy import Known
 from lvsalert.step import Author, Place, Proposal, state_of, take_step

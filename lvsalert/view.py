@@ -13,9 +13,10 @@ from typing import Callable, TypeVar
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.history import Selection, moves, server_names, service_name, weight_of
 from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.journal import Entry, Words
+from lvsalert.journal import Entry
 from lvsalert.ledger import Cause, Check, Ledger, Stop
 from lvsalert.ledger_file import LedgerError, ledger_error
+from lvsalert.ledger_text import Words
 from lvsalert.model import join_endpoint
 from lvsalert.naming import Lookup
 from lvsalert.policy import NOTHING, Known

@@ -187,7 +187,7 @@ def test_commands_keep_no_state(name: str) -> None:
     [
         (
             "lvsalert.commands.lvs_alert",
-            {"requests", "icmplib", "ssl", "subprocess", "http.client", "asyncio"},
+            {"requests", "icmplib", "ssl", "subprocess", "http.client", "asyncio", "json"},
         ),
         ("lvsalert.commands.http_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
         ("lvsalert.probes.http_tls", {"requests", "urllib3", "http.client", "subprocess"}),

@@ -741,8 +741,8 @@ def test_journal_is_trimmed_in_small_steps(mon: Mon) -> None:
     ledger.begin()
     for day in range(300):
         ledger.journal._db.execute(
-            "INSERT INTO journal (time, who, why, virtual, real, before, after, words)"
-            " VALUES (?, '', '', '', '', '', '', '{}')",
+            "INSERT INTO journal (time, who, why, virtual, real, before, after)"
+            " VALUES (?, '', '', '', '', '', '')",
             (mon.now - day * 86400,),
         )
     ledger.journal.confirm(300)

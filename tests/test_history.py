@@ -15,8 +15,9 @@ import pytest
 from lvsalert import history
 from lvsalert.commands import lvs_director
 from lvsalert.errors import UsageError
-from lvsalert.journal import Entry, Words
+from lvsalert.journal import Entry
 from lvsalert.ledger import Ledger, Run
+from lvsalert.ledger_text import Words
 from lvsalert.timeline import Lane, OutTime
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lvsalert
@@ -269,19 +269,32 @@ def test_real_server_that_makes_no_sense_is_a_broken_ledger(ledger: Ledger, real
         ledger.causes(VIRTUAL)
 
 
-@pytest.mark.parametrize("words", ["{", "[]", "5", '{"before": 5, "after": null}'])
-def test_words_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, words: str) -> None:
+@pytest.mark.parametrize(
+    ("was", "became"),
+    [("-g -v 5", None), (None, "-g -w five"), (None, "-g -w"), ("", None), (5, None), (b"-A", "")],
+)
+def test_words_that_make_no_sense_are_a_broken_ledger(
+    ledger: Ledger, was: object, became: object
+) -> None:
     """Nor what is no text of a line, or another one than belongs there."""
     ledger.journal.intend([ENTRY])
-    ledger._db.execute("UPDATE journal SET words = ?", (words,))
+    ledger._db.execute("UPDATE journal SET was = ?, became = ?", (was, became))
     with pytest.raises(CorruptError, match=r"^ledger.db: a line of the journal cannot be read$"):
         ledger.journal.unfinished()
 
 
 @pytest.mark.parametrize(
-    "said", ["{", "5", "[5]", "[[1, 2]]", '[[[1, true], ["192.0.2.1:80"]]]', "[[[], [], []]]"]
+    "said",
+    [
+        "5",
+        "1 1 1 1 1.0x 192.0.2.1:80",
+        "x 1 1 1 1.0 192.0.2.1:80",
+        "1 yes 1 1 1.0 192.0.2.1:80",
+        "1 1 1 2 1.0 192.0.2.1:80",
+        b"1 1 1 1 1.0",
+    ],
 )
-def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: str) -> None:
+def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: object) -> None:
     """Nor what a source said, for whoever reads it."""
     ledger._db.execute("INSERT INTO checks VALUES (?, 'www/http', ?)", (VIRTUAL, said))
     for read in (
@@ -290,6 +303,25 @@ def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: str
     ):
         with pytest.raises(CorruptError, match=r"^ledger.db: what a source said cannot be read$"):
             read()
+
+
+@pytest.mark.parametrize("options", ["LVSALERT_WEIGHT", "X=\\x", "X=ü", b"X=1"])
+def test_options_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, options: object) -> None:
+    """Nor with what options a source ran."""
+    ledger.set_run(Run(VIRTUAL, "www/http", "", 1.0, {}))
+    ledger._db.execute("UPDATE runs SET options = ?", (options,))
+    with pytest.raises(CorruptError, match=r"^ledger.db: the options of a run cannot be read$"):
+        ledger.runs()
+
+
+@given(st.dictionaries(st.from_regex(r"LVSALERT_[A-Z_]+", fullmatch=True), st.text()))
+@example({"LVSALERT_CONFIG": "\udcff\n=\\n\u2028\x00"})
+def test_options_come_back(options: dict[str, str]) -> None:
+    """Whatever is in their values, line's ends and bytes that are no text among it."""
+    ledger = Ledger.in_memory()
+    ledger.set_run(Run(VIRTUAL, "www/http", "", 1.0, options))
+    assert ledger.runs() == [Run(VIRTUAL, "www/http", "", 1.0, options)]
+    ledger.close()
 
 
 CHECK = st.builds(
