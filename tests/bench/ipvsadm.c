@@ -1,7 +1,7 @@
 /* An ipvsadm that does next to nothing, so that what is measured is who calls it.
  *
  * It adds its arguments to the file `called` beside itself. To -Sn it answers the file `rules`, to
- * other listings `thresholds`; to -R it puts the file `after` in the place of `rules`, once.
+ * other listings `thresholds`; after -R, which leaves the file `restored`, -Sn gets `after`.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -35,9 +35,9 @@ int main(int argc, char **argv)
     if (write(log, line, length + 1) != length + 1)
         return 1;
     if (argc > 1 && !strcmp(argv[1], "-Sn"))
-        show("rules");
+        show(access("restored", F_OK) ? "rules" : "after");
     else if (argc > 1 && !strcmp(argv[1], "-R"))
-        return rename("after", "rules") < 0;
+        return open("restored", O_WRONLY | O_CREAT, 0644) < 0;
     else if (argc > 1 && argv[1][0] == '-' && argv[1][1] == 'L')
         show("thresholds");
     return 0;

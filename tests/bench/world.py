@@ -43,6 +43,7 @@ class World(NamedTuple):
         rules = ["-A -t 10.0.0.3:80 -s wlc\n"]
         rules += [f"-a -t 10.0.0.3:80 -r {real}:80 -g -w 5\n" for real in loopback(0, servers)]
         place = self.ipvsadm.parent
+        (place / "restored").unlink(missing_ok=True)
         (place / "rules").write_text("".join(rules))
         (place / "after").write_text("".join([rules[0], *rules[1 + lost :]]))
         limits = [_COLUMNS, "TCP  10.0.0.3:80 wlc\n"]
