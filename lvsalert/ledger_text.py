@@ -1,6 +1,6 @@
 """What the ledger keeps as text of its own: options, and entries in words of ipvsadm.
 
-It is not JSON, since that module is a thirtieth of an alert's start. What does not come from here
+It is not JSON, since that module is a fortieth of an alert's start. What does not come from here
 is a ValueError.
 """
 

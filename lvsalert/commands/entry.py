@@ -147,7 +147,7 @@ def _imported(name: str) -> Any:
 
 
 def _put_off_what_few_need() -> None:
-    """Put off what click imports, and all that this draws in: a sixth of a run's start."""
+    """Put off what click imports, and all that this draws in: a ninth of an alert's start."""
     # Taken to show help, and the other one, through uuid, for this word.
     _put_off("inspect")
     _put_off("platform", system=lambda: os.uname().sysname)
