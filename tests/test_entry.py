@@ -107,7 +107,10 @@ def test_signal_before_probing_ends_a_monitor_with_3(folder: Path) -> None:
     password = folder / "password"
     os.mkfifo(password)
     process = start("http.monitor", "--user", "me", "--password-file", str(password), "127.0.0.1")
-    writer = wait_until(lambda: _open_writer(password), 20, "the monitor reads its password")
+    writer = wait_until(lambda: _open_writer(password), 20, "the monitor opens its password's file")
+    # In the kernel, that is: a signal between Python's last step and read(2) would wait with it.
+    where = Path(f"/proc/{process.pid}/wchan")
+    wait_until(lambda: "pipe_read" in where.read_text(), 20, "the monitor reads its password")
     process.send_signal(signal.SIGTERM)
     assert _ends(process) == (3, b"\nhttp.monitor: ended by SIGTERM\n", b"")
     os.close(writer)
