@@ -214,7 +214,7 @@ class _Alert:
 
     def _author(self, reasons: Mapping[Endpoint, str]) -> Author:
         why = "by hand" if self._call.by_hand else self._call.event.value
-        return Author(self._who, why, reasons)
+        return Author(self._who, why, {self._virtual: reasons})
 
     def _shaped(self, service: Service | None) -> Service:
         if self._filed is not None:

@@ -166,7 +166,7 @@ class _Setting:
         self._checked = checked
         self._kept_out = kept_out
         self._now = time.time()
-        self._why: dict[Endpoint, str] = {}
+        self._why: dict[VirtualService, dict[Endpoint, str]] = {}
         self._remarks: list[str] = []
 
     def step(self, why: str) -> Outcome:
@@ -229,8 +229,7 @@ class _Setting:
             for member in members
             if member.want is Want.OUT
         ]
-        self._why |= failed
-        self._why |= {
+        self._why[service.virtual] = failed | {
             endpoint: "; ".join(each.reason for each in every) for endpoint, every in causes.items()
         }
         rules = Rules(quiesce=service.configured.quiescent, fallback=service.own_fallback)

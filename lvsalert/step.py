@@ -21,7 +21,7 @@ from lvsalert.journal import Entry
 from lvsalert.ledger import Ledger
 from lvsalert.ledger_file import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.ledger_text import Words
-from lvsalert.model import Forwarding, RealServer, join_endpoint
+from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
 from lvsalert.table import Change, Endpoint, Table, plan
 from lvsalert.tuples import NamedTuple
 
@@ -38,11 +38,11 @@ class Place(NamedTuple):
 
 
 class Author(NamedTuple):
-    """Who changes the table, and why; ``reasons`` are by the real server's endpoint."""
+    """Who changes the table, and why; ``reasons`` are by service and real server."""
 
     who: str
     why: str
-    reasons: Mapping[Endpoint, str] = {}
+    reasons: Mapping[VirtualService, Mapping[Endpoint, str]] = {}
 
 
 class Proposal(NamedTuple):
@@ -229,7 +229,8 @@ def _entry(change: Change, author: Author, now: float) -> Entry:
     else:
         before, after = state_of(change.before), state_of(change.after)
         words = {"before": entry_words(change.before), "after": entry_words(change.after)}
-        real, why = named.endpoint, author.reasons.get(named[:2]) or why
+        reasons = author.reasons.get(change.virtual, {})
+        real, why = named.endpoint, reasons.get(named[:2]) or why
     return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words)
 
 

@@ -100,6 +100,23 @@ def test_a_dead_server_gets_no_traffic(machine: Machine, network: Network) -> No
     assert machine.kernel.rules == RULES[:2]
 
 
+def test_a_reason_is_told_of_the_service_that_it_is_of(machine: Machine, network: Network) -> None:
+    """A server that fails one service's check may be changed in another for no such reason."""
+    other = WEB.replace("10.0.0.3", "10.0.0.4")
+    machine.write(CHECKED + other)
+    machine.with_file("start")
+    machine.write(CHECKED + other.replace("gate 3", "gate 4"))
+    network.dead = {"192.0.2.2"}
+    machine.with_file("start")
+    ledger = Ledger.open(str(machine.state))
+    told = [(each.virtual, each.after, each.why) for each in ledger.journal.history()[-2:]]
+    ledger.close()
+    assert sorted(told) == [
+        ("tcp 10.0.0.3:80", "out", "Connection refused"),
+        ("tcp 10.0.0.4:80", "dr weight 4", "start"),
+    ]
+
+
 def test_unchecked_lets_traffic_to_all(machine: Machine, network: Network) -> None:
     """--unchecked asks nobody."""
     machine.write(CHECKED)
