@@ -147,7 +147,9 @@ class Machine:
         share = "local,security_model=none,multidevs=remap"
         python = Path(sys.executable).resolve()
         console = "chardev:mux" if terminal else "stdio"
-        argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
+        # A guest does not outlive who started it, however that one ends.
+        argv = ["setpriv", "--pdeathsig", "KILL"]
+        argv += ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1"]
         argv += ["-m", f"{self._memory}M", "-display", "none", "-vga", "none", "-nic", "none"]
         argv += ["-monitor", "none", "-no-reboot"]
         if terminal:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.lab import kernel, packages
-from tests.lab.machine import Machine, MachineError
+from tests.lab.machine import CHECKOUT, Machine, MachineError
 
 pytestmark = pytest.mark.skipif(
     packages.why_not() is not None, reason=f"the lab is left out: {packages.why_not()}"
@@ -35,6 +40,36 @@ def test_a_guest_that_dies_has_failed(machine: Machine) -> None:
     with pytest.raises(MachineError, match=r"died without saying(?s:.*)last words") as caught:
         machine.wait(timeout=300)
     assert "sysrq_handle_crash" in str(caught.value)
+
+
+def test_a_guest_ends_with_who_started_it(tmp_path: Path) -> None:
+    """One that is killed cannot switch its guest off itself."""
+    packages.install()
+    code = (
+        "import time\n"
+        "from tests.lab import kernel\n"
+        "from tests.lab.machine import Machine\n"
+        "machine = Machine(kernel.prepare())\n"
+        "machine.start(['sleep', 'infinity'])\n"
+        "print(machine._qemu.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=CHECKOUT, env=environment
+    ) as starter:
+        assert starter.stdout is not None
+        guest = Path(f"/proc/{int(starter.stdout.readline())}")
+        wait_until(lambda: "qemu" in (guest / "comm").read_text(), 60, "the guest is on")
+        starter.kill()
+    wait_until(lambda: _has_ended(guest), 60, "the guest is off")
+
+
+def _has_ended(process: Path) -> bool:
+    try:
+        return "State:\tZ" in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_guest_that_hangs_is_ended(machine: Machine) -> None:
