@@ -10,9 +10,8 @@ import functools
 import re
 from enum import Enum
 
-from lvsalert import sockets
 from lvsalert.errors import UsageError
-from lvsalert.tuples import NamedTuple
+from lvsalert.startup import NamedTuple, sockets
 
 MAX_WEIGHT = 65535
 # A run names the same few services in thousands of lines.
@@ -177,6 +176,15 @@ def split_endpoint(text: str) -> tuple[str, str | None]:
     if not _NAME.fullmatch(host) or (colon and not port):
         raise UsageError(f"{text!r} is not an address: write host or host:port")
     return host, port if colon else None
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether DNS and TLS can know an ASCII name: labels of 1 to 63 bytes (RFC 1035, 2.3.4).
+
+    All of them have 253 with the dots between them, and a last dot may follow.
+    """
+    name = name.removesuffix(".")
+    return len(name) <= 253 and all(1 <= len(label) <= 63 for label in name.split("."))
 
 
 def canonical_address(text: str, family: int = sockets.AF_UNSPEC) -> str | None:

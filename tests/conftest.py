@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import waiting
 from tests.harness.installation import Installation, install
 from tests.harness.places import open_folder
 from tests.harness.standin import StandIn
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness.certificates import Authority
+
+
+# A test that hangs is to say of its first wait what it waited for, before it is ended itself.
+_WAITS_A_TEST = 3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bound every test by the machine's own speed."""
+    if config.option.timeout is None:
+        config.option.timeout = _WAITS_A_TEST * waiting.patience()
+
+
+def pytest_report_header() -> str:
+    """Say in what the limits are measured."""
+    return (
+        f"unit: {waiting.unit():.3f} s a start of the interpreter; a wait is given up after"
+        f" {waiting.patience():.0f} s"
+    )
 
 
 @pytest.hookimpl(wrapper=True)

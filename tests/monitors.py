@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from lvsalert import mon
 from lvsalert.commands import external_monitor, ftp_monitor, http_monitor, tcp_monitor
 from lvsalert.commands.entry import Outcome
+from lvsalert.mon.report import reasons_of
 from tests.harness.places import CHECKOUT
+from tests.harness.waiting import patience
 
 PLUGINS = CHECKOUT / "mon.d"
 NOTHING: Mapping[str, str] = {}
@@ -44,6 +46,13 @@ def external(*argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
     return external_monitor.run(argv, environ, lambda: "")
 
 
+def asked(monitor: str, *argv: str, environ: Mapping[str, str] = NOTHING) -> Outcome:
+    """Run a monitor by its name in this process; `environ` is its whole environment."""
+    module = importlib.import_module(f"lvsalert.commands.{monitor.replace('.', '_')}")
+    outcome: Outcome = module.run(argv, environ, lambda: "")
+    return outcome
+
+
 def failed(outcome: Outcome) -> list[str]:
     """Return the hosts that the summary names, after a look at the rest of the contract."""
     assert outcome.stderr == ""
@@ -57,7 +66,7 @@ def failed(outcome: Outcome) -> list[str]:
 def reasons(outcome: Outcome) -> dict[str, str]:
     """Return why each host failed; they are those of the summary."""
     hosts = failed(outcome)
-    found = mon.reasons(outcome.stdout)
+    found = reasons_of(outcome.stdout)
     assert sorted(found) == hosts
     return found
 
@@ -89,7 +98,7 @@ def run(name: str, *argv: str, **more: Any) -> subprocess.CompletedProcess[bytes
     """Run a plugin to its end, at most a minute."""
     with start(name, *argv, **more) as process:
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=patience())
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -1,4 +1,4 @@
-"""The floors of the house: imports point downwards only, and libraries stay where they belong."""
+"""The house: imports point one way between packages, and libraries stay where they belong."""
 
 from __future__ import annotations
 
@@ -12,32 +12,27 @@ import pytest
 import lvsalert
 
 PACKAGE = Path(lvsalert.__file__).parent
-# Each room has its floor; a new one takes its place here, as low as what it imports lets it.
-# A module whose name begins with a room's (ledger_file, config_servers) lies in that room.
+# What the modules of each package may import of the others; the words at the top ("") all may.
 HOUSE = {
-    "words": "errors model signals sockets tuples",
-    "contracts": "config heartbeat mon plugins policy table timeline wish",
-    "outside": (
-        "access descriptors ipvsadm journal ledger maintenance moncmd naming probes resolve sweep "
-        "waking witness workers www"
-    ),
-    "use cases": (
-        "alert check director drain filed history install mon_cf monitor step sync undo verdicts "
-        "view watches"
-    ),
-    "commands": "commands",
-}
-FLOORS = {"": 0} | {
-    room: floor for floor, rooms in enumerate(HOUSE.values()) for room in rooms.split()
+    "": set(),
+    "ipvs": set(),
+    "mon": set(),
+    "ldirectord": {"ipvs", "mon"},
+    "checks": {"mon"},
+    "ledger": {"ipvs"},
+    "director": {"ipvs", "mon", "ldirectord", "checks", "ledger"},
+    "host": {"ipvs", "mon", "checks"},
+    "commands": {"ipvs", "mon", "ldirectord", "checks", "ledger", "director", "host"},
 }
 STAND_IN = "standin"
 ALLOWED = {
     "click": {"commands"},
-    "requests": {"probes.https"},
-    "urllib3": {"probes.https"},
-    "icmplib": {"probes.icmp_socket", "probes.traceroute"},
+    "requests": {"checks.http_requests"},
+    "urllib3": {"checks.http_requests"},
+    "icmplib": {"checks.icmp_socket", "checks.traceroute"},
 }
-# What the two lowest floors, which are text and values only, do without.
+# Packages of text and values, and the modules in them that are their doors to the outside.
+PURE = {"ipvs": {"ipvsadm", "process"}, "mon": {"client"}, "ldirectord": {"file"}}
 OUTSIDE = {"subprocess", "sqlite3", "fcntl", "shutil", "select", "tempfile", "os", "pathlib", "io"}
 
 
@@ -79,29 +74,32 @@ def _own(imported: str) -> str | None:
     return ".".join(rest)
 
 
-def _room(module: str) -> str:
-    """Return the room that a module lies in."""
+def _package(module: str) -> str:
+    """Return the package that a module lies in, "" for those at the top."""
     name = module.partition(".")[0]
-    return name if name in FLOORS else name.partition("_")[0]
+    return name if (PACKAGE / name).is_dir() else ""
 
 
-def _floor(module: str) -> int:
-    """Return the floor of a module's room."""
-    return FLOORS[_room(module)]
+def test_every_package_has_its_place() -> None:
+    """A package that no rule is named for is not overlooked by the tests here."""
+    packages = {_package(name) for name in MODULES}
+    assert packages == {*HOUSE, STAND_IN}
 
 
-def test_every_module_has_its_floor() -> None:
-    """A module that no floor is named for is not overlooked by the tests here."""
-    rooms = {_room(name) for name in MODULES if not name.startswith(STAND_IN)}
-    assert rooms <= set(FLOORS)
+@pytest.mark.parametrize("package", HOUSE)
+def test_package_says_what_lives_there(package: str) -> None:
+    """A package opens with what lives there, and imports nothing."""
+    tree = MODULES[package]
+    assert ast.get_docstring(tree)
+    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 @pytest.mark.parametrize("name", [each for each in MODULES if not each.startswith(STAND_IN)])
-def test_imports_point_downwards(name: str) -> None:
-    """A module imports its own floor and those below, and never the stand-in."""
+def test_imports_point_one_way(name: str) -> None:
+    """A module imports its own package and those that it may, and never the stand-in."""
     own = {each for each in map(_own, _imports(name)) if each is not None}
-    assert not {each for each in own if each.startswith(STAND_IN)}
-    assert {each for each in own if _floor(each) > _floor(name)} == set()
+    may = {"", _package(name)} | HOUSE[_package(name)]
+    assert {each for each in own if _package(each) not in may} == set()
 
 
 @pytest.mark.parametrize("name", [each for each in MODULES if each.startswith(STAND_IN)])
@@ -122,10 +120,14 @@ def test_library_is_imported_where_it_belongs(library: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in MODULES if not name.startswith(STAND_IN) and FLOORS.get(_room(name), 9) <= 1],
+    [
+        name
+        for name in MODULES
+        if name.partition(".")[2] not in PURE.get(_package(name), {name.partition(".")[2]})
+    ],
 )
-def test_contracts_touch_nothing_outside(name: str) -> None:
-    """The two lowest floors run no process and open no file."""
+def test_values_touch_nothing_outside(name: str) -> None:
+    """What is text and values alone runs no process and opens no file."""
     assert {each.split(".")[0] for each in _imports(name)} & OUTSIDE == set()
     called = {
         node.func.id
@@ -138,7 +140,7 @@ def test_contracts_touch_nothing_outside(name: str) -> None:
 def test_named_tuples_are_all_of_one_kind() -> None:
     """Typing's own take longer to make, and are left to the stand-in, which shares no code."""
     users = {name for name in MODULES if "typing.NamedTuple" in _imports(name)}
-    assert {name for name in users if not name.startswith(STAND_IN)} == {"tuples"}
+    assert {name for name in users if not name.startswith(STAND_IN)} == {"startup"}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -190,8 +192,8 @@ def test_commands_keep_no_state(name: str) -> None:
             {"requests", "icmplib", "ssl", "subprocess", "http.client", "asyncio", "json"},
         ),
         ("lvsalert.commands.http_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),
-        ("lvsalert.probes.http_tls", {"requests", "urllib3", "http.client", "subprocess"}),
-        ("lvsalert.probes.following", {"requests", "urllib3", "http.client", "ssl", "socket"}),
+        ("lvsalert.checks.http_tls", {"requests", "urllib3", "http.client", "subprocess"}),
+        ("lvsalert.checks.http_follow", {"requests", "urllib3", "http.client", "ssl", "socket"}),
         ("lvsalert.commands.ftp_monitor", {"requests", "icmplib", "ssl", "ftplib", "subprocess"}),
         ("lvsalert.commands.fping_monitor", {"requests", "ssl", "subprocess", "sqlite3"}),
         ("lvsalert.commands.tcp_monitor", {"requests", "icmplib", "ssl", "subprocess", "sqlite3"}),

@@ -66,13 +66,13 @@ def _says(demo: Program, pattern: str) -> str:
     def found() -> re.Match[str] | None:
         return re.search(pattern, demo.output)
 
-    match = wait_until(found, 120, lambda: f"{pattern!r} in: {demo.output}")
+    match = wait_until(found, lambda: f"{pattern!r} in: {demo.output}")
     assert match is not None
     return match[match.re.groups and 1]
 
 
 def _ends_with(demo: Program, status: int) -> None:
-    wait_until(lambda: not demo.runs, 30, lambda: f"the demo ends: {demo.output}")
+    wait_until(lambda: not demo.runs, lambda: f"the demo ends: {demo.output}")
     assert demo.status == status, demo.output
 
 

@@ -52,6 +52,12 @@ def test_every_block_of_commands_is_run_by_a_test() -> None:
     ]
 
 
+def test_contributing_has_one_command_that_ci_runs() -> None:
+    """Those who change something are told of the command that CI runs."""
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE) == [SUITE]
+
+
 def test_every_difference_from_the_stock_monitors_is_told() -> None:
     """The README lists what the comparison with the stock monitors leaves apart, and only that."""
     told = re.findall(r"^\| (.+?) \| (?:http|ftp|fping)[a-z, ]* \|", README, re.MULTILINE)

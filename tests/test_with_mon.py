@@ -102,7 +102,6 @@ def test_table_changed_by_hand_is_mended(group: Director, web: dict[int, Nginx])
         group.table.run("-e", "-t", group.web, "-r", group.place(1), "-g", "-w", "99")
         wait_until(
             lambda: set(group.table.servers(group.web).values()) == {("g", 5)},
-            60,
             lambda: f"every weight is 5: {group.table.servers(group.web)}",
         )
 
@@ -175,14 +174,13 @@ def test_terminated_monitor_changes_nothing(
             group.mon.command("reset")
             # A monitor of before the reset may have asked too, and has been TERMed by it.
             asked = hung.connections
-            wait_until(lambda: hung.connections > asked, 60, "the hung server is asked again")
+            wait_until(lambda: hung.connections > asked, "the hung server is asked again")
             before = group.table.run("-Sn")
             os.kill(_monitor(group.mon), signal.SIGTERM)
             wait_until(
                 lambda: group.mon.status("www", "http")["exitval"] == "3",
-                60,
                 lambda: f"the monitor ends with 3\n{group.mon.story}",
-                0.2,
+                pause=0.2,
             )
             group.mon.syslog.wait_for(r"lvs\.alert.*www/http")
             assert group.table.run("-Sn") == before
@@ -204,7 +202,7 @@ def test_reset_ends_a_running_monitor_without_a_verdict(
         web[2].kill()
         with Misbehaving(misbehaving.silent, ADDRESSES[1], port=group.http_port) as hung:
             group.mon.command("reset")
-            wait_until(lambda: hung.connections, 60, "the hung server is asked")
+            wait_until(lambda: hung.connections, "the hung server is asked")
             before = group.table.run("-Sn")
             group.mon.command("reset")
             group.mon.syslog.wait_for(r"reset killed child \d+, exit status 768")
@@ -285,9 +283,8 @@ def test_one_watch_a_server(pair: Director, servers: dict[str, Nginx | Vsftpd]) 
 def _all_are_ok(mon: Mon) -> None:
     wait_until(
         lambda: all(" opstatus=1 " in line for line in mon.command("list opstatus")),
-        60,
         lambda: f"every service is well\n{mon.story}",
-        0.2,
+        pause=0.2,
     )
 
 

@@ -8,15 +8,14 @@ else, so that a signal that comes early already finds its handler; it draws in a
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Callable, NoReturn
 
-from lvsalert import signals
-from lvsalert.tuples import NamedTuple
+from lvsalert.startup import NamedTuple, imported, put_off_what_few_need, signals
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -66,29 +65,12 @@ _STUCK_SECONDS = 10.0
 _PIPE_BUF = 4096
 
 
-def external_monitor() -> NoReturn:
-    """Run external.monitor as a process."""
-    _run_process("external.monitor", "external_monitor", is_monitor=True)
-
-
-def fping_monitor() -> NoReturn:
-    """Run fping.monitor as a process."""
-    _run_process("fping.monitor", "fping_monitor", is_monitor=True)
-
-
-def ftp_monitor() -> NoReturn:
-    """Run ftp.monitor as a process."""
-    _run_process("ftp.monitor", "ftp_monitor", is_monitor=True)
-
-
-def http_monitor() -> NoReturn:
-    """Run http.monitor as a process."""
-    _run_process("http.monitor", "http_monitor", is_monitor=True)
-
-
-def tcp_monitor() -> NoReturn:
-    """Run tcp.monitor as a process."""
-    _run_process("tcp.monitor", "tcp_monitor", is_monitor=True)
+def __getattr__(name: str) -> Callable[[], NoReturn]:
+    """Return what runs a monitor as a process: ``http_monitor`` runs http.monitor (PEP 562)."""
+    if not name.endswith("_monitor"):
+        raise AttributeError(name)
+    program = name.replace("_monitor", ".monitor")
+    return functools.partial(_run_process, program, name, is_monitor=True)
 
 
 def lvs_alert() -> NoReturn:
@@ -129,47 +111,15 @@ def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoRetur
 
     for each in signals.valid_signals() - _NOT_CAUGHT:
         signals.signal(each, end)
-    _put_off_what_few_need()
+    put_off_what_few_need()
     try:
-        command: Command = _imported(f"lvsalert.commands.{module}").run
+        command: Command = imported(f"lvsalert.commands.{module}").run
         outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
     except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     told.append(outcome)
     written = _emit(outcome) and stdout_open
     os._exit(outcome.status if written else CANNOT_TELL)
-
-
-def _imported(name: str) -> Any:
-    """Import a module and return it, as importlib does, which draws in more than this module."""
-    __import__(name)
-    return sys.modules[name]
-
-
-def _put_off_what_few_need() -> None:
-    """Put off what click imports, and all that this draws in: a ninth of an alert's start."""
-    # Taken to show help, and the other one, through uuid, for this word.
-    _put_off("inspect")
-    _put_off("platform", system=lambda: os.uname().sysname)
-
-
-def _put_off(name: str, **known: Any) -> None:
-    """Have a module that others import loaded only when something is used that is not ``known``.
-
-    A module may have a function that finds its attributes (PEP 562).
-    """
-    if name in sys.modules:
-        return
-    late = ModuleType(name)
-    late.__dict__.update(known)
-
-    def take(attribute: str) -> Any:
-        if sys.modules.get(name) is late:
-            del sys.modules[name]
-        return getattr(_imported(name), attribute)
-
-    late.__getattr__ = take  # type: ignore[method-assign]
-    sys.modules[name] = late
 
 
 @contextlib.contextmanager

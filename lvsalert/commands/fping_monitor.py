@@ -5,66 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
-import click
-
-from lvsalert import monitor
+from lvsalert.checks import monitor
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import (
-    common_options,
-    monitor_outcome,
-    omit_good_option,
-    outcome_of,
-)
-from lvsalert.commands.options import EnvOption, command, number, whole
+from lvsalert.commands.monitor_options import common_options, omit_good_option, slow_option
+from lvsalert.commands.monitoring import outcome_of, program
+from lvsalert.commands.options import command, number, option, whole
 from lvsalert.model import State
 
 if TYPE_CHECKING:
+    from lvsalert.checks.sweep import Target
     from lvsalert.model import Result
-    from lvsalert.sweep import Target
 
 # What traceroutes to the failed hosts may add to a run that has no deadline of its own.
 _TRACE_SECONDS = 30.0
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
-    """Return mon's report on the hosts, and status 0, 1 or 3."""
-    return monitor_outcome(_fping_monitor, argv, environ, stdin)
-
-
 @command("fping.monitor")
-@click.option("-a", "--all", cls=EnvOption, is_flag=True, help="Fail only if all hosts fail.")
-@click.option(
+@option("-a", "--all", is_flag=True, help="Fail only if all hosts fail.")
+@option(
     "-r",
     "--retries",
-    cls=EnvOption,
     type=whole("a number of retries", 0, 100),
     default=3,
     show_default=True,
     help="Further requests to a host that does not answer.",
 )
-@click.option(
-    "-s",
-    "--slow",
-    cls=EnvOption,
-    type=number("a number of milliseconds", 0),
-    metavar="MS",
-    help="An answer later than that is a failure.",
-)
-@click.option(
+@slow_option("-s", "--slow")
+@option(
     "-t",
     "--timeout",
-    cls=EnvOption,
     type=number("a number of milliseconds", 1),
     default=2000,
     show_default=True,
     metavar="MS",
     help="Milliseconds to wait for each answer.",
 )
-@click.option("-T", "--traceroute", cls=EnvOption, is_flag=True, help="Show the way to the failed.")
-@click.option(
+@option("-T", "--traceroute", is_flag=True, help="Show the way to the failed.")
+@option(
     "-i",
     "--interval",
-    cls=EnvOption,
     type=number("a number of milliseconds", 0),
     default=0.02,
     show_default=True,
@@ -73,7 +52,6 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 )
 @omit_good_option
 @common_options
-@click.argument("hosts", nargs=-1, metavar="HOST...")
 def _fping_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Send echo requests to each HOST, a name or an address.
 
@@ -90,11 +68,14 @@ def _fping_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     )
 
 
+run = program(_fping_monitor)
+
+
 def _probe(
     targets: Sequence[Target], given: Mapping[str, Any]
 ) -> Callable[[float], Sequence[Result]]:
     def probe(deadline: float) -> Sequence[Result]:
-        from lvsalert.probes.icmp import ping
+        from lvsalert.checks.icmp import ping
 
         slow = given["slow"]
         return ping(
@@ -127,7 +108,7 @@ def _seconds(names: Sequence[str], given: Mapping[str, Any]) -> float:
 
 
 def _traces(results: Sequence[Result], deadline: float) -> Sequence[str]:
-    from lvsalert.probes.traceroute import trace
+    from lvsalert.checks.traceroute import trace
 
     failed = [result for result in results if result.state is State.FAILED]
     return trace(failed, deadline=deadline)

@@ -8,111 +8,85 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
-from lvsalert import monitor
+from lvsalert.checks import http, monitor
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import (
+from lvsalert.commands.monitor_options import (
     common_options,
-    limits_of,
     login_options,
-    monitor_outcome,
-    outcome_of,
-    password_of,
+    match_option,
+    port_option,
+    slow_option,
     timeout_option,
+    trust_options,
 )
-from lvsalert.commands.options import PORT, EnvOption, Parsed, command, number, whole
+from lvsalert.commands.monitoring import limits_of, outcome_of, password_of, program, trust_of
+from lvsalert.commands.options import Parsed, command, option, whole
 from lvsalert.errors import UsageError
-from lvsalert.probes import http
 
 if TYPE_CHECKING:
     import ssl
 
-    from lvsalert.probes.following import Follow
-    from lvsalert.probes.threaded import Judge
-    from lvsalert.sweep import Probe, Target
-
-
-def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
-    """Return mon's report on the hosts, and status 0, 1 or 3."""
-    return monitor_outcome(_http_monitor, argv, environ, stdin)
+    from lvsalert.checks.http_follow import Follow
+    from lvsalert.checks.sweep import Probe, Target
+    from lvsalert.checks.threads import Judge
 
 
 @command("http.monitor")
-@click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port.  [default: 80, 443 with --tls]")
-@timeout_option
-@click.option(
+@port_option("Port.  [default: 80, 443 with --tls]")
+@timeout_option()
+@option(
     "-u",
     "--url",
-    cls=EnvOption,
     type=Parsed("path", http.parse_path),
     default="/",
     show_default=True,
     help="Path to ask for; a whole URL, http://..., asks a proxy for it.",
 )
-@click.option(
+@option(
     "-a",
     "--agent",
-    cls=EnvOption,
     type=Parsed("text", http.parse_header_value),
     default=http.DEFAULT_AGENT,
     show_default=True,
     help="User-Agent to send.",
 )
-@click.option(
-    "-m",
-    "--match",
-    cls=EnvOption,
-    type=Parsed("regex", http.parse_match),
-    help="Regular expression to find in headers or content.",
-)
-@click.option(
+@match_option("headers or content")
+@option(
     "--receive",
-    cls=EnvOption,
     type=Parsed("regex", http.parse_receive),
     help="Regular expression to find in the content alone, as ldirectord does.",
 )
-@click.option("-o", "--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out.")
-@click.option("--tls", cls=EnvOption, is_flag=True, help="Speak TLS and verify the certificate.")
-@click.option("--cacert", cls=EnvOption, metavar="FILE", help="Certificates to trust.")
-@click.option("--insecure", cls=EnvOption, is_flag=True, help="Trust any certificate.")
-@click.option(
+@option("-o", "--omit-good", is_flag=True, help="Leave the good hosts out.")
+@option("--tls", is_flag=True, help="Speak TLS and verify the certificate.")
+@trust_options
+@option(
     "--host-header",
-    cls=EnvOption,
     type=Parsed("name", http.parse_host_header),
     help="Name to ask for, and to verify with --tls.",
 )
-@click.option(
+@option(
     "--status",
-    cls=EnvOption,
     type=Parsed("list", http.parse_status),
     help="Statuses that are good.  [default: 200,301,302,401; with --user 401 is not]",
 )
-@click.option(
+@option(
     "--method",
-    cls=EnvOption,
-    type=click.Choice(["GET", "HEAD"]),
+    type=click.Choice(["GET", "HEAD", "OPTIONS"]),
     default="GET",
     show_default=True,
     help="Method to ask with.",
 )
-@click.option("--follow", cls=EnvOption, is_flag=True, help="Follow redirects.")
+@option("--follow", is_flag=True, help="Follow redirects.")
 @login_options
-@click.option(
-    "--slow",
-    cls=EnvOption,
-    type=number("a number of milliseconds", 0),
-    metavar="MS",
-    help="An answer later than that is a failure.",
-)
-@click.option(
+@slow_option("--slow")
+@option(
     "--max-bytes",
-    cls=EnvOption,
     type=whole("a number of bytes", 0),
     default=http.DEFAULT_MAX_BYTES,
     show_default=True,
     help="Bytes of content to read; the rest is not awaited.",
 )
 @common_options
-@click.argument("hosts", nargs=-1, metavar="HOST...")
 @click.pass_context
 def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Ask the web server on each HOST for a page.
@@ -129,27 +103,30 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
     return outcome_of(run, given)
 
 
+run = program(_http_monitor)
+
+
 def _run(
     targets: Sequence[Target], given: Mapping[str, Any], environ: Mapping[str, str]
 ) -> monitor.Run:
     """Return the run: on the sweep, unless a log-in needs requests."""
     check, user, limits = _check(given), given["user"], limits_of(given)
     may_use_tls = given["tls"] or given["follow"]
-    for option in ("cacert", "insecure"):
-        if given[option] and not may_use_tls:
-            raise UsageError(f"--{option} goes with --tls or --follow")
+    for name in ("cacert", "insecure", "cert", "key"):
+        if given[name] and not may_use_tls:
+            raise UsageError(f"--{name} goes with --tls or --follow")
     if ":" in (user or ""):
         raise UsageError(f"--user: {user!r} has a colon, which ends a name (RFC 7617)")
     if (may_use_tls or user is not None) and http.is_for_proxy(check.path):
         raise UsageError("--url: a whole URL is for a proxy, without --tls, --follow and --user")
     # Read at once where it is sure to be needed, or may hold a mistake.
-    trusted = _trusted(given) if given["tls"] or given["cacert"] is not None else None
+    trusted = _trusted(given) if given["tls"] or given["cacert"] or given["cert"] else None
     through_requests = functools.partial(_by_requests, check, given, trusted, environ)
     if user is not None:
         return monitor.by_threads(targets, through_requests(), limits)
     probe: Probe = functools.partial(http.probe, check)
     if given["tls"] and trusted is not None:
-        from lvsalert.probes import http_tls
+        from lvsalert.checks import http_tls
 
         probe = functools.partial(http_tls.probe, check, trusted)
     if not check.follow:
@@ -164,8 +141,8 @@ def _following(
     limits: monitor.Limits,
 ) -> monitor.Run:
     """Return the run that asks on the sweep, and follows redirects through requests."""
-    from lvsalert.probes.following import DESCRIPTORS, Follower
-    from lvsalert.workers import MAX_THREADS
+    from lvsalert.checks.http_follow import DESCRIPTORS, Follower
+    from lvsalert.checks.workers import MAX_THREADS
 
     follower = Follower(probe, load, limits.timeout)
     # Each host may come to need a thread, and its time does not stand still until there is one.
@@ -193,9 +170,9 @@ def _check(given: Mapping[str, Any]) -> http.Check:
 
 
 def _trusted(given: Mapping[str, Any]) -> ssl.SSLContext:
-    from lvsalert.probes import http_tls
+    from lvsalert.checks.tls import context_of
 
-    return http_tls.trust(given["cacert"], verify=not given["insecure"])
+    return context_of(trust_of(given), "http/1.1")
 
 
 def _by_requests(
@@ -205,7 +182,7 @@ def _by_requests(
     environ: Mapping[str, str],
 ) -> functools.partial[Judge]:
     """Return how to ask a host through requests, and follow its redirects."""
-    from lvsalert.probes.https import Access, fetch, prepare_for_tls
+    from lvsalert.checks.http_requests import Access, fetch, prepare_for_tls
 
     if given["tls"] or given["follow"]:
         prepare_for_tls(verify=not given["insecure"])

@@ -21,20 +21,21 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 
 # The module of each command. heartbeat and people wait for one of them, not for what others need.
 _MODULES = {
-    "install": "director_machine",
-    "uninstall": "director_machine",
-    "check": "director_machine",
-    "status": "director_people",
-    "why": "director_people",
-    "drain": "director_people",
-    "resume": "director_people",
-    "history": "director_journal",
-    "undo": "director_journal",
-    "sync": "director_journal",
-    "start": "director_table",
-    "reload": "director_table",
-    "stop": "director_table",
-    "mon-config": "director_table",
+    "install": "director_install",
+    "uninstall": "director_install",
+    "check": "director_install",
+    "status": "director_servers",
+    "why": "director_servers",
+    "drain": "director_servers",
+    "resume": "director_servers",
+    "forget": "director_servers",
+    "history": "director_history",
+    "undo": "director_history",
+    "sync": "director_history",
+    "start": "director_services",
+    "reload": "director_services",
+    "stop": "director_services",
+    "mon-config": "director_services",
 }
 
 
@@ -70,7 +71,8 @@ _lvs_director = _Group(
     params=_plain.params,
     help=_plain.help,
     callback=_plain.callback,
-    context_settings=_plain.context_settings,
+    # What follows a command's name is the command's.
+    context_settings={**_plain.context_settings, "allow_interspersed_args": False},
     add_help_option=False,
     no_args_is_help=False,
 )

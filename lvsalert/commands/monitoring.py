@@ -1,23 +1,34 @@
-"""What the monitors' commands have in common: options, and how an outcome is told to mon."""
+"""What the monitors' commands do alike: run, and tell mon how that ended."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
-from lvsalert import mon, monitor
+from lvsalert.checks import monitor
 from lvsalert.commands.entry import CANNOT_TELL, Outcome, watchdog
-from lvsalert.commands.options import EnvOption, invoke, number, whole
+from lvsalert.commands.options import invoke
 from lvsalert.errors import UsageError
+from lvsalert.mon.plugins import lacking
+from lvsalert.mon.report import cannot_tell
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    import ssl
 
-DEFAULT_CONCURRENCY = 512
+    from lvsalert.checks import tls
+    from lvsalert.checks.sql import Query
+    from lvsalert.commands.entry import Command
 
 
-def monitor_outcome(
+def program(command: click.Command) -> Command:
+    """Return a monitor's command as a function that returns mon's report, and status 0, 1 or 3."""
+    return functools.partial(_outcome, command)
+
+
+def _outcome(
     command: click.Command,
     argv: Sequence[str],
     environ: Mapping[str, str],
@@ -30,70 +41,15 @@ def monitor_outcome(
     """
     outcome = invoke(command, argv, environ, stdin)
     if outcome.stderr:
-        report = mon.cannot_tell(outcome.stderr.rstrip("\n"))
+        report = cannot_tell(outcome.stderr.rstrip("\n"))
         return Outcome(CANNOT_TELL, report.text)
     if "MON_SERVICE" in environ and not outcome.stdout.startswith("\n") and outcome.status == 0:
         return Outcome(CANNOT_TELL, f"\n{outcome.stdout}")
     return outcome
 
 
-def common_options(command: _F) -> _F:
-    """Add the options that every monitor has."""
-    for option in (
-        click.option(
-            "--concurrency",
-            cls=EnvOption,
-            type=whole("a number of hosts", 1),
-            default=DEFAULT_CONCURRENCY,
-            show_default=True,
-            help="How many hosts are asked at once.",
-        ),
-        click.option(
-            "--deadline",
-            cls=EnvOption,
-            type=number("a deadline in seconds", 0.001),
-            help="Seconds for the whole run.  [default: enough for all hosts]",
-        ),
-        click.option(
-            "-6", "--prefer-ipv6", cls=EnvOption, is_flag=True, help="Try a name's IPv6 first."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-timeout_option = click.option(
-    "-t",
-    "--timeout",
-    cls=EnvOption,
-    type=number("a time-out in seconds", 0.001),
-    default=30,
-    show_default=True,
-    help="Seconds for one host.",
-)
-# http.monitor has it as -o too, as the stock one does.
-omit_good_option = click.option(
-    "--omit-good", cls=EnvOption, is_flag=True, help="Leave the good hosts out."
-)
-
-
-def login_options(command: _F) -> _F:
-    """Add the options of monitors that can log in."""
-    for option in (
-        click.option(
-            "--password-file",
-            cls=EnvOption,
-            metavar="FILE",
-            help="Its first line is the password.  [default: LVSALERT_PASSWORD]",
-        ),
-        click.option("--user", cls=EnvOption, metavar="NAME", help="User to log in as."),
-    ):
-        command = option(command)
-    return command
-
-
 def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outcome:
-    """Run a probe and return its report as an outcome; ``more`` goes to ``monitor.report``."""
+    """Run a probe and return its report as an outcome; ``more`` goes to monitor.report``."""
     with watchdog(run.seconds):
         report = monitor.report(run, omit_good=given["omit_good"], **more)
     return Outcome(report.status, report.text)
@@ -106,28 +62,75 @@ def limits_of(given: Mapping[str, Any]) -> monitor.Limits:
     )
 
 
+def require_library(monitor: str) -> None:
+    """See to it that a monitor's client library is there; UsageError says how to get it."""
+    said = lacking(monitor)
+    if said:
+        raise UsageError(said)
+
+
+def secret_of(name: str, secret_file: str | None, environ: Mapping[str, str], why: str) -> str:
+    """Return a secret: the first line of its file, else LVSALERT_ and ``name`` in capitals.
+
+    It has no option of its own, since ps(1) shows a command line to all. UsageError where there is
+    none, which says ``why`` there has to be one, or the file cannot be read.
+    """
+    variable, option = f"LVSALERT_{name.upper()}", f"--{name}-file"
+    if secret_file is None:
+        where, secret = variable, environ.get(variable)
+        if secret is None:
+            raise UsageError(f"{why} needs a {name}: {option} FILE or {variable}")
+    else:
+        where, secret = option, _first_line(option, secret_file)
+    if any(each in secret for each in "\r\n\0"):
+        raise UsageError(f"{where}: the {name} holds the end of a line")
+    return secret
+
+
+def trust_of(given: Mapping[str, Any]) -> tls.Trust:
+    """Return which certificates the options take and show."""
+    from lvsalert.checks.tls import Trust
+
+    if given["key"] is not None and given["cert"] is None:
+        raise UsageError("--key goes with --cert")
+    return Trust(given["cacert"], not given["insecure"], given["cert"], given["key"])
+
+
+def context_of(given: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """Return what TLS comes up with, None where none is asked for."""
+    if given["tls"] and given.get("starttls"):
+        raise UsageError("--tls and --starttls exclude each other")
+    if not (given["tls"] or given.get("starttls")):
+        for name in ("cacert", "insecure", "cert", "key"):
+            if given[name]:
+                ways = "--tls or --starttls" if "starttls" in given else "--tls"
+                raise UsageError(f"--{name} goes with {ways}")
+        return None
+
+    from lvsalert.checks import tls
+
+    return tls.context_of(trust_of(given))
+
+
 def password_of(user: str | None, password_file: str | None, environ: Mapping[str, str]) -> str:
     """Return the password for ``--user``: from its file, else from LVSALERT_PASSWORD.
 
-    It has no option of its own, since ps(1) shows a command line to all. UsageError where there is
-    none, or the file cannot be read.
+    Errors are those of ``secret_of``.
     """
-    if user is None:
-        return ""
-    if password_file is None:
-        where, password = "LVSALERT_PASSWORD", environ.get("LVSALERT_PASSWORD")
-        if password is None:
-            raise UsageError("--user needs a password: --password-file FILE or LVSALERT_PASSWORD")
-    else:
-        where, password = "--password-file", _first_line(password_file)
-    if any(each in password for each in "\r\n\0"):
-        raise UsageError(f"{where}: the password holds the end of a line")
-    return password
+    return "" if user is None else secret_of("password", password_file, environ, "--user")
 
 
-def _first_line(path: str) -> str:
+def query_of(given: Mapping[str, Any], environ: Mapping[str, str]) -> Query:
+    """Return what ``sql_options`` ask of a database."""
+    from lvsalert.checks.sql import Query
+
+    password = password_of(given["user"], given["password_file"], environ)
+    return Query(given["user"], password, given["database"], given["request"].removeprefix("/"))
+
+
+def _first_line(option: str, path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.readline().rstrip("\n")
     except OSError as error:
-        raise UsageError(f"--password-file: {path!r}: {error.strerror}") from None
+        raise UsageError(f"{option}: {path!r}: {error.strerror}") from None

@@ -16,8 +16,8 @@ from lvsalert import __version__
 from lvsalert.commands.entry import Outcome
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.model import parse_port
-from lvsalert.mon import printable
-from lvsalert.tuples import NamedTuple
+from lvsalert.mon.report import printable
+from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -73,6 +73,11 @@ class EnvOption(_Option):
             surroundings: Surroundings = ctx.find_root().obj
             surroundings.given[self.variable] = " ".join(map(str, parts))
         return super().process_value(ctx, value)
+
+
+def option(*words: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what gives a command an option that can also come from a variable."""
+    return click.option(*words, cls=EnvOption, **settings)
 
 
 class Parsed(_ParamType):
@@ -202,7 +207,9 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
                 callback=show,
                 help=text,
             )(function)
-        settings = {"allow_interspersed_args": False, "max_content_width": 100}
+        # mon puts the hosts right behind a monitor's last word, and none of them is an option.
+        is_monitor = name.endswith(".monitor")
+        settings = {"allow_interspersed_args": not is_monitor, "max_content_width": 100}
         return click.command(name, cls=_Command, add_help_option=False, context_settings=settings)(
             function
         )

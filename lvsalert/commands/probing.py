@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import sys
-import time
 import warnings
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -19,28 +18,22 @@ from importlib import import_module
 from typing import NoReturn
 
 from lvsalert.commands import entry
-from lvsalert.director import Checked
-from lvsalert.mon import reasons
-from lvsalert.plugins import DEFAULT_PREFIX, PLUGINS
-from lvsalert.table import Endpoint
-from lvsalert.watches import Watch
+from lvsalert.director.setup import FirstCheck
+from lvsalert.ipvs.table import Endpoint
+from lvsalert.ldirectord.watches import Watch
+from lvsalert.mon.report import reasons_of
 
-_OURS = frozenset(PLUGINS["mondir"])
-# Where mon's own monitors are.
-_FOLDERS = (f"{DEFAULT_PREFIX}/mon.d", "/usr/lib/mon/mon.d")
 _CANNOT_TELL = 3
-# A run of a monitor that is not ours has no deadline of its own.
-_FOREIGN_SECONDS = 60.0
 _AT_ONCE = 64
 
 
-def probe(watches: Sequence[Watch]) -> list[Checked]:
+def probe(watches: Sequence[Watch]) -> list[FirstCheck]:
     """Run the monitor of each watch and return what it found."""
-    for program in {watch.monitor[0] for watch in watches} & _OURS:
+    for program in {watch.monitor[0] for watch in watches}:
         import_module(f"lvsalert.commands.{_function(program)}")
     waiting = deque(range(len(watches)))
     running: dict[int, _Process] = {}
-    found: dict[int, Checked] = {}
+    found: dict[int, FirstCheck] = {}
     try:
         while len(found) < len(watches):
             while waiting and len(running) < _AT_ONCE:
@@ -58,15 +51,14 @@ def probe(watches: Sequence[Watch]) -> list[Checked]:
 
 
 def _function(program: str) -> str:
-    """Return the name of the function, and of the module, that is a monitor of ours."""
+    """Return the name of the function, and of the module, that is a monitor."""
     return program.replace(".", "_")
 
 
 class _Process:
     """A monitor at work, with the descriptors that tell what it says and that it has ended.
 
-    ``until`` (time.monotonic()) is when it is killed, None for never. ``is_talking`` is whether
-    more may come of its output.
+    ``is_talking`` is whether more may come of its output. Each ends by itself: it keeps a deadline.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -74,9 +66,6 @@ class _Process:
         self._said = b""
         self._has_ended = False
         self.is_talking = True
-        self.until = None
-        if self._program not in _OURS:
-            self.until = time.monotonic() + _FOREIGN_SECONDS
         self.output, writer = os.pipe()
         os.set_blocking(self.output, False)
         with warnings.catch_warnings():
@@ -90,8 +79,8 @@ class _Process:
 
     @property
     def is_done(self) -> bool:
-        """Return whether it has ended, or its time is up."""
-        return self._has_ended or (self.until is not None and time.monotonic() >= self.until)
+        """Return whether it has ended."""
+        return self._has_ended
 
     def take(self, ready: set[int]) -> None:
         """Read what it says, and note its end; ``ready`` are the descriptors with news."""
@@ -112,23 +101,19 @@ class _Process:
         _, how = os.waitpid(self._pid, 0)
         os.close(self.output)
         os.close(self.ended)
-        if not self._has_ended:
-            return _CANNOT_TELL, f"\n{self._program}: did not end in {_FOREIGN_SECONDS:g} s\n"
         if os.WIFSIGNALED(how):
             return _CANNOT_TELL, f"\n{self._program}: killed by signal {os.WTERMSIG(how)}\n"
         return os.WEXITSTATUS(how), self._said.decode("utf-8", "backslashreplace")
 
 
 def _wait(processes: Collection[_Process]) -> None:
-    """Wait for news of any process, or until the time of one is up."""
+    """Wait for news of any process."""
     poll = select.poll()
     for each in processes:
         poll.register(each.ended, select.POLLIN)
         if each.is_talking:
             poll.register(each.output, select.POLLIN)
-    ends = [each.until for each in processes if each.until is not None]
-    left = max(0.0, min(ends) - time.monotonic()) * 1000 + 1 if ends else None
-    ready = {descriptor for descriptor, _ in poll.poll(left)}
+    ready = {descriptor for descriptor, _ in poll.poll()}
     for each in processes:
         each.take(ready)
 
@@ -145,27 +130,22 @@ def _become(watch: Watch, stdout: int) -> NoReturn:
         for name in [name for name in os.environ if name.startswith(("LVSALERT_", "MON_"))]:
             del os.environ[name]
         os.environ.update(watch.variables)
-        if program in _OURS:
-            sys.argv = argv
-            getattr(entry, _function(program))()
-        for folder in _FOLDERS:
-            with contextlib.suppress(FileNotFoundError):
-                os.execv(f"{folder}/{program}", argv)  # noqa: S606 - argv, no shell
-        os.write(1, f"\n{program}: not found\n".encode())
+        sys.argv = argv
+        getattr(entry, _function(program))()
     except OSError as error:
         os.write(1, f"\n{program}: {error.strerror}\n".encode())
     finally:
         os._exit(_CANNOT_TELL)
 
 
-def _checked(watch: Watch, status: int, output: str) -> Checked:
+def _checked(watch: Watch, status: int, output: str) -> FirstCheck:
     summary, _, detail = output.partition("\n")
     named = set(summary.split())
     if status == _CANNOT_TELL or (status and not named & set(watch.hosts)):
-        return Checked(watch, {}, is_told=False, remark=detail.strip().partition("\n")[0])
-    why = reasons(detail)
+        return FirstCheck(watch, {}, is_told=False, remark=detail.strip().partition("\n")[0])
+    why = reasons_of(detail)
     failed: dict[Endpoint, str] = {}
     for host in named if status else ():
         for server in watch.hosts.get(host, ()):
             failed[server.endpoint] = why.get(host, "failed its check")
-    return Checked(watch, failed, is_told=True, remark="")
+    return FirstCheck(watch, failed, is_told=True, remark="")

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from lvsalert import monitor
+from lvsalert.checks import monitor, tcp
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.monitoring import (
+from lvsalert.commands.monitor_options import (
     common_options,
-    limits_of,
-    monitor_outcome,
+    match_option,
     omit_good_option,
-    outcome_of,
+    port_option,
     timeout_option,
 )
-from lvsalert.commands.options import PORT, EnvOption, Parsed, command
+from lvsalert.commands.monitoring import limits_of, outcome_of, program
+from lvsalert.commands.options import Parsed, command, option
 from lvsalert.errors import UsageError
-from lvsalert.probes import tcp
-from lvsalert.probes.http import parse_match
 
 if TYPE_CHECKING:
-    from lvsalert.sweep import Probe
+    from lvsalert.checks.sweep import Probe
 
 # No host can carry it (``parse_port``).
 _NO_PORT = 0
-
-
-def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
-    """Return mon's report on the hosts, and status 0, 1 or 3."""
-    return monitor_outcome(_tcp_monitor, argv, environ, stdin)
 
 
 def parse_sent(text: str) -> bytes:
@@ -41,25 +31,17 @@ def parse_sent(text: str) -> bytes:
 
 
 @command("tcp.monitor")
-@click.option("-p", "--port", cls=EnvOption, type=PORT, help="Port of the hosts that carry none.")
-@timeout_option
-@click.option(
+@port_option("Port of the hosts that carry none.")
+@timeout_option()
+@option(
     "--send",
-    cls=EnvOption,
     type=Parsed("text", parse_sent),
     help=r"Text to send, with \n for the end of a line, and then the end.",
 )
-@click.option(
-    "-m",
-    "--match",
-    cls=EnvOption,
-    type=Parsed("regex", parse_match),
-    help="Regular expression to find in the answer.",
-)
-@click.option("--tls", cls=EnvOption, is_flag=True, help="Speak TLS, and trust any certificate.")
+@match_option("the answer")
+@option("--tls", is_flag=True, help="Speak TLS, and trust any certificate.")
 @omit_good_option
 @common_options
-@click.argument("hosts", nargs=-1, metavar="HOST...")
 def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Connect to a TCP port of each HOST.
 
@@ -77,9 +59,12 @@ def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     return outcome_of(run, given)
 
 
+run = program(_tcp_monitor)
+
+
 def _probe(check: tcp.Check, *, tls: bool) -> Probe:
     if not tls:
         return functools.partial(tcp.probe, check)
-    from lvsalert.probes.tls import any_certificate, probe
+    from lvsalert.checks.tls import Trust, context_of, probe
 
-    return functools.partial(probe, check, any_certificate())
+    return functools.partial(probe, check, context_of(Trust(verify=False)))

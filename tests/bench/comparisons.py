@@ -20,7 +20,7 @@ _ALERT = ("-P", "tcp", "-V", "10.0.0.3:80", "-W", "5", "-F", "dr")
 def all_of(world: World, document: Path | None) -> tuple[list[Comparison], list[str]]:
     """Return every comparison that can be made here, and what has to be left out, and why."""
     left_out = []
-    found = [*_http(world), *_ftp(world), *_fping(world), *_growth(world)]
+    found = [*_http(world), *_ftp(world), *_fping(world), *_words(world), *_growth(world)]
     if world.silent:
         found += _silent(world)
     else:
@@ -138,6 +138,24 @@ def _fping(world: World) -> list[Comparison]:
             {"cpu": 18},
             OFTEN,
         ),
+    ]
+
+
+def _words(world: World) -> list[Comparison]:
+    """Return the other protocols of the sweep, each beside a run of http.monitor's."""
+    hosts = loopback(0, 1000)
+    http = _side(world, "http.monitor", world.http, hosts)
+    options = {"dns.monitor": ["--query", "www.example.com"], "telnet.monitor": ["-l", "/login/"]}
+    return [
+        Comparison(
+            f"{name}, 1,000 servers, one run",
+            (name, "http.monitor"),
+            _side(world, name, port, hosts, *options.get(name, [])),
+            http,
+            {"cpu": 4},
+            SELDOM,
+        )
+        for name, port in world.words.items()
     ]
 
 

@@ -25,7 +25,7 @@ STAGES = (
 _REPEATS = 11
 
 
-class Shares(NamedTuple):
+class Room(NamedTuple):
     """The seconds of CPU that each stage of a monitor's run over `hosts` hosts took."""
 
     monitor: str
@@ -40,7 +40,7 @@ class Shares(NamedTuple):
         return f"| {' | '.join([work, *shares, f'{total:.3g}'])} |"
 
 
-def measure(world: World) -> Iterator[Shares]:
+def measure(world: World) -> Iterator[Room]:
     """Measure each monitor with one host and with a thousand."""
     ports = {"http.monitor": world.http, "ftp.monitor": world.ftp, "fping.monitor": None}
     for monitor, port in ports.items():
@@ -48,7 +48,7 @@ def measure(world: World) -> Iterator[Shares]:
         for count in (1, 1000):
             runs = [_run(world, monitor, [*options, *loopback(0, count)]) for _ in range(_REPEATS)]
             stages = {each: statistics.median(run[each] for run in runs) for each in runs[0]}
-            yield Shares(monitor, count, stages)
+            yield Room(monitor, count, stages)
 
 
 def _run(world: World, monitor: str, arguments: Sequence[str]) -> dict[str, float]:

@@ -40,23 +40,25 @@ class Watch:
 
 def main():
     """Run the monitor, and print the stages."""
+    from lvsalert import startup
     from lvsalert.commands import entry
 
-    entry._put_off_what_few_need()
+    startup.put_off_what_few_need()
     module = __import__(f"lvsalert.commands.{sys.argv[2]}", fromlist=["run"])
     if sys.argv[2] == "fping_monitor":
         # Which imports it when it sends the first request.
         import icmplib  # noqa: F401
 
-        from lvsalert.probes import icmp
+        from lvsalert.checks import icmp
     imported = time.process_time()
-    from lvsalert import mon, monitor, sweep_task
+    from lvsalert.checks import attempt, monitor
     from lvsalert.commands import monitoring
+    from lvsalert.mon import report
 
     watch = Watch()
-    watch.wrap(mon, "report", "report")
+    watch.wrap(report, "report_of", "report")
     watch.wrap(monitoring.monitor, "report", "sockets")
-    watch.wrap(sweep_task, "numeric", "name resolution")
+    watch.wrap(attempt, "numeric", "name resolution")
     watch.wrap(monitor, "count_names", "name resolution")
     watch.wrap(monitor, "targets_of", "name resolution")
     watch.wrap(module, "run", "option parsing")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from tests.bench.measuring import compile_program
+from tests.harness.datagrams import answer_dns, answer_sip, answering
 from tests.harness.installation import Installation, install
+from tests.harness.misbehaving import Client, Misbehaving
 from tests.harness.namespace import unshare_network
 from tests.harness.nginx import Nginx, Site
-from tests.harness.places import free_port, is_root, loopback, open_folder
+from tests.harness.places import free_port, is_root, loopback, open_folder, split
 from tests.harness.vsftpd import ManyVsftpd
 
 _COLUMNS = "Prot LocalAddress:Port Uthreshold Lthreshold ActiveConn InActConn\n"
@@ -32,6 +34,7 @@ class World(NamedTuple):
     silent: list[str]
     yardstick: Path
     ipvsadm: Path
+    words: dict[str, int]
 
     def plugin(self, name: str) -> str:
         """Return the path of one of our plugins, as `lvs-director install` wrote it."""
@@ -90,8 +93,55 @@ def build() -> Iterator[World]:
         yardstick = compile_program(folder, "yardstick")
         ipvsadm = compile_program(_made(folder / "ipvs"), "ipvsadm")
         yield World(
-            folder, installation, http, https, ftp, authority.cacert, silent, yardstick, ipvsadm
+            folder,
+            installation,
+            http,
+            https,
+            ftp,
+            authority.cacert,
+            silent,
+            yardstick,
+            ipvsadm,
+            {name: stack.enter_context(serve()) for name, serve in _WORDS.items()},
         )
+
+
+def _greeting(words: bytes, *replies: bytes) -> Callable[[], AbstractContextManager[int]]:
+    """Return a server that greets, and gives each line of a client the next reply."""
+
+    def talk(client: Client) -> None:
+        client.send(words)
+        for reply in replies:
+            client.line()
+            client.send(reply)
+
+    @contextmanager
+    def serve() -> Iterator[int]:
+        with Misbehaving(talk, "0.0.0.0") as server:
+            yield server.port
+
+    return serve
+
+
+def _datagrams(answer: Callable[[bytes], bytes]) -> Callable[[], AbstractContextManager[int]]:
+    @contextmanager
+    def serve() -> Iterator[int]:
+        with answering(lambda question, _: [answer(question)], loopback(0, 1000)) as places:
+            yield split(places[0])[1]
+
+    return serve
+
+
+# The further protocols of the sweep, each with a server on all addresses.
+_WORDS = {
+    "smtp.monitor": _greeting(b"220 ready\r\n", b"250 hello\r\n", b"221 bye\r\n"),
+    "imap.monitor": _greeting(b"* OK ready\r\n"),
+    "pop3.monitor": _greeting(b"+OK ready\r\n"),
+    "nntp.monitor": _greeting(b"200 ready\r\n"),
+    "telnet.monitor": _greeting(b"login: "),
+    "dns.monitor": _datagrams(answer_dns),
+    "sip.monitor": _datagrams(answer_sip),
+}
 
 
 def _made(folder: Path) -> Path:

@@ -9,8 +9,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from lvsalert import ipvsadm, standin, step
+from lvsalert import standin
 from lvsalert.commands import lvs_alert
+from lvsalert.director import reconcile
+from lvsalert.ipvs import ipvsadm
 from tests.harness.table_file import TableFile
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Director:
         self._monkeypatch = monkeypatch
         self._real_run = ipvsadm.Ipvsadm._run
         monkeypatch.setattr(ipvsadm.Ipvsadm, "_run", self._run)
-        for module in (ipvsadm, step):
+        for module in (ipvsadm, reconcile):
             monkeypatch.setattr(module, "FALLBACK_LOCK", str(self.common_lock))
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
         monkeypatch.setattr(syslog, "openlog", self._open_log)

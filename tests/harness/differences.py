@@ -55,6 +55,13 @@ DIFFERENCES = (
         status(b"HTTP/2 200"),
     ),
     Difference(
+        "an empty line before the status line is passed over",
+        HTTP,
+        FAILED,
+        NO_ERROR,
+        status(b"\r\nHTTP/1.1 200 OK"),
+    ),
+    Difference(
         "an answer cut short of its length is a failure",
         HTTP,
         NO_ERROR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvsalert.commands import lvs_director
-from lvsalert.www_cf import load, source_of
+from lvsalert.ldirectord.file import load, source_of
 from tests.harness.alerts import Director
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ class Installation:
 
     @property
     def bin(self) -> Path:
-        """Where lvs-alert, lvs-director and the six plugins are."""
+        """Where lvs-alert, lvs-director and the plugins are."""
         return self.folder / "venv" / "bin"
 
     @property
@@ -62,7 +62,7 @@ def install(folder: Path) -> Installation:
     pip = str(folder / "venv" / "bin" / "pip")
     _run(pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
-    _run(pip, "install", "--quiet", str(wheel))
+    _run(pip, "install", "--quiet", f"{wheel}[services]")
     made = Installation(folder)
     done = made.run("lvs-director", "install", "--prefix", str(made.prefix))
     assert done.returncode == 0, f"lvs-director install: {done.stdout}{done.stderr}"

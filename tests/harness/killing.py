@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvsalert.ipvsadm import Ipvsadm
-from lvsalert.ledger import Ledger
+from lvsalert.ipvs.ipvsadm import Ipvsadm
+from lvsalert.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     import pytest

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Callable
 
-from tests.harness.places import free_port, join
+from tests.harness.places import free_port, join, sockaddr
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -37,6 +38,12 @@ class Client:
         self._stream = sock.makefile("rb")
         self._heard = heard
         self._over = over
+
+    @property
+    def address(self) -> str:
+        """Return which of the server's addresses the client has asked."""
+        address: str = self._sock.getsockname()[0]
+        return address
 
     def line(self) -> bytes:
         """Return the client's next line with its end, or nothing when it hung up."""
@@ -104,8 +111,12 @@ class Misbehaving:
         *,
         port: int | None = None,
         certificate: Certificate | None = None,
+        wanted: Path | None = None,
     ) -> None:
-        """Keep how to behave; without `port` a free one is taken."""
+        """Keep how to behave; without `port` a free one is taken.
+
+        With `wanted` a client has to show a certificate that the authority in this file signed.
+        """
         self._talk = talk
         self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
         self.port = free_port(self.addresses[0]) if port is None else port
@@ -113,6 +124,11 @@ class Misbehaving:
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(certificate.chain, certificate.key)
+        if self._tls is not None and wanted is not None:
+            # In TLS 1.3 a client is up before it hears that its certificate is refused.
+            self._tls.maximum_version = ssl.TLSVersion.TLSv1_2
+            self._tls.verify_mode = ssl.CERT_REQUIRED
+            self._tls.load_verify_locations(wanted)
         self.heard = bytearray()
         self.connections = 0
         self._over = threading.Event()
@@ -134,7 +150,7 @@ class Misbehaving:
         """Listen."""
         with contextlib.ExitStack() as failing:
             for address in self.addresses:
-                place, family = (address, self.port), _family(address)
+                place, family = sockaddr(address, self.port), _family(address)
                 listener = socket.create_server(place, family=family, backlog=1024)
                 failing.callback(listener.close)
                 self._serve(listener, self._accept)
@@ -207,7 +223,7 @@ def _family(address: str) -> socket.AddressFamily:
 def refusing(address: str = "127.0.0.1") -> Iterator[str]:
     """Give a place that refuses connections: bound, so that nobody else takes it, not listening."""
     with socket.socket(_family(address), socket.SOCK_STREAM) as holder:
-        holder.bind((address, 0))
+        holder.bind(sockaddr(address, 0))
         yield join(address, holder.getsockname()[1])
 
 

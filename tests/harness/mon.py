@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import socket
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.harness.places import answers, free_port, is_root
 from tests.harness.processes import Program
 from tests.harness.syslog import Syslog
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,8 +60,8 @@ class Mon:
             if is_root():
                 shutil.chown(folder / name, USER, USER)
         self._auth = folder / "auth.cf"
-        self._auth.write_text("".join(f"{command}: all\n" for command in _COMMANDS.split()))
-        self._file = folder / "mon.cf"
+        self.allow(*_COMMANDS.split())
+        self.file = folder / "mon.cf"
         self.configure(configuration)
         self._port = free_port()
         self.syslog = Syslog(folder)
@@ -72,7 +73,7 @@ class Mon:
 
     def _argv(self, folder: Path) -> list[str]:
         options = {
-            "-c": self._file,
+            "-c": self.file,
             "-A": self._auth,
             "-B": folder,
             "-D": folder / "state",
@@ -83,9 +84,18 @@ class Mon:
         }
         return ["/usr/sbin/mon", *(str(word) for pair in options.items() for word in pair)]
 
+    @property
+    def place(self) -> str:
+        """Where it takes commands."""
+        return f"127.0.0.1:{self._port}"
+
+    def allow(self, *commands: str) -> None:
+        """Let everybody give these commands, and nobody any other."""
+        self._auth.write_text("".join(f"{command}: all\n" for command in commands))
+
     def configure(self, configuration: str) -> None:
         """Write mon.cf anew; a running mon reads it at the command `reset`."""
-        self._file.write_text(configuration)
+        self.file.write_text(configuration)
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -111,7 +121,7 @@ class Mon:
     def start(self) -> None:
         """Start it, and wait until it takes commands."""
         self._program.start()
-        wait_until(self._is_up, 60, lambda: f"mon answers\n{self.story}")
+        wait_until(self._is_up, lambda: f"mon answers\n{self.story}")
 
     def _is_up(self) -> bool:
         assert self._program.runs, f"mon ended\n{self.story}"
@@ -145,7 +155,7 @@ class Mon:
         An answer that ends in anything but `220 …` is an AssertionError.
         """
         with (
-            socket.create_connection(("127.0.0.1", self._port), timeout=15) as connection,
+            socket.create_connection(("127.0.0.1", self._port), timeout=patience()) as connection,
             connection.makefile("rw") as stream,
         ):
             stream.write(f"{line}\n")
@@ -164,15 +174,24 @@ class Mon:
         pairs = re.findall(r"(\w+)=(?:'([^']*)'|(\S*))", line)
         return {name: quoted or plain for name, quoted, plain in pairs}
 
-    def wait_for_check(self, group: str, service: str, deadline: float = 60) -> None:
+    def wait_for_check(self, group: str, service: str) -> None:
         """Wait until a check that begins from now on has ended."""
+        self.wait_for_checks([(group, service)])
+
+    def wait_for_checks(self, watches: Sequence[tuple[str, str]]) -> None:
+        """Wait until of each group and service a check that begins from now on has ended."""
         begun = int(time.time())
 
-        def checked() -> bool:
+        def checked(group: str, service: str) -> bool:
             status = self.status(group, service)
             return int(status["last_check"] or 0) > begun and status["monitor_running"] == "0"
 
-        wait_until(checked, deadline, lambda: f"{group}/{service} checked\n{self.story}", 0.2)
+        for group, service in watches:
+            wait_until(
+                functools.partial(checked, group, service),
+                lambda: f"all of {watches} checked\n{self.story}",
+                pause=0.2,
+            )
 
 
 def _as_user() -> list[str]:

@@ -59,7 +59,7 @@ class Nginx(Program):
     def start(self) -> None:
         """Start it, and wait until every site answers."""
         super().start()
-        wait_until(self._is_up, 60, lambda: f"nginx answers; it wrote: {self.output}")
+        wait_until(self._is_up, lambda: f"nginx answers; it wrote: {self.output}")
 
     def _is_up(self) -> bool:
         assert self.runs, f"nginx ended: {self.output}"

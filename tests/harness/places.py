@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness.waiting import patience
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -32,17 +34,34 @@ def open_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, unless something is mounted there (proc(5)).
+
+    A removal would go on into what is mounted, which may be anybody's.
+    """
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = [each for each in mounts if Path(each).is_relative_to(folder)]
+    assert not below, f"not removed, since something is mounted there: {' '.join(below)}"
+    shutil.rmtree(folder)
 
 
 def free_port(address: str = "127.0.0.1") -> int:
     """Return a TCP port that nothing uses on `address` (IPv4 or IPv6, without brackets)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
+        probe.bind(sockaddr(address, 0))
         port = probe.getsockname()[1]
     assert isinstance(port, int)
     return port
+
+
+def sockaddr(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return what bind(2) takes, with the zone of an address, which Python passes over."""
+    bare, percent, zone = address.partition("%")
+    return (bare, port, 0, socket.if_nametoindex(zone)) if percent else (bare, port)
 
 
 def join(address: str, port: int) -> str:
@@ -59,7 +78,7 @@ def split(spelling: str) -> tuple[str, int]:
 def answers(spelling: str) -> bool:
     """Say whether something accepts TCP connections at `address:port`."""
     try:
-        with socket.create_connection(split(spelling), timeout=1):
+        with socket.create_connection(split(spelling), timeout=patience(50)):
             return True
     except OSError:
         return False

@@ -10,20 +10,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
+# How many starts of the interpreter a program may take to end when it is asked to.
+_FAREWELL = 300
+
 
 class Program:
     """One program that can be started, stopped, killed and started again.
 
     Its stdout and stderr go to the file `log`. It leads a process group of its own, so that the
-    children which a daemon forks end with it.
+    children which a daemon forks end with it. `ends_on` is the signal that asks it to end.
     """
+
+    ends_on = signal.SIGTERM
 
     def __init__(
         self, argv: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
@@ -72,12 +77,12 @@ class Program:
         """Send a signal to the program itself, not to its children."""
         os.kill(self.pid, number)
 
-    def stop(self, deadline: float = 10) -> None:
-        """Ask it to end (TERM), and kill what is left of it and its children."""
+    def stop(self) -> None:
+        """Ask it to end, and kill what is left of it and its children."""
         if self._process is not None and self.runs:
-            self.signal(signal.SIGTERM)
+            self.signal(self.ends_on)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(deadline)
+                self._process.wait(patience(_FAREWELL))
         self.kill()
 
     def kill(self) -> None:
@@ -88,7 +93,7 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         group = self._process.pid
-        wait_until(lambda: not _members(group), 60, f"all of {self.argv[0]} has ended", 0.005)
+        wait_until(lambda: not _members(group), f"all of {self.argv[0]} has ended", pause=0.005)
         self._process = None
 
     def __enter__(self) -> Self:

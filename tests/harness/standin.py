@@ -52,18 +52,19 @@ class StandIn:
         return done.stdout
 
     def servers(self, virtual: str) -> dict[str, tuple[str, int]]:
-        """Return the real servers of a TCP service: `address:port` to forwarding and weight."""
-        rule = rf"^-a -t {re.escape(virtual)} -r (\S+) -([gmi]) -w (\d+)"
+        """Return the real servers of a service: `address:port` to forwarding and weight.
+
+        One of UDP is told by `udp` and a blank before its address.
+        """
+        protocol, at = ("-u", virtual[4:]) if virtual.startswith("udp ") else ("-t", virtual)
+        rule = rf"^-a {protocol} {re.escape(at)} -r (\S+) -([gmi]) -w (\d+)"
         found = re.findall(rule, self.run("-Sn"), re.MULTILINE)
         return {place: (forwarding, int(weight)) for place, forwarding, weight in found}
 
-    def wait_for(
-        self, virtual: str, places: set[str], story: Callable[[], str], deadline: float = 60
-    ) -> None:
+    def wait_for(self, virtual: str, places: set[str], story: Callable[[], str]) -> None:
         """Wait until exactly `places` are the real servers of a service."""
         wait_until(
             lambda: set(self.servers(virtual)) == places,
-            deadline,
             lambda: f"{virtual} is served by {sorted(places)}\n{self.run('-Sn')}\n{story()}",
-            0.1,
+            pause=0.1,
         )

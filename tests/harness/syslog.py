@@ -124,14 +124,12 @@ class Syslog:
             if entry.severity <= WARNING and not re.match(_DAILY_WORK, entry.text)
         ]
 
-    def wait_for(self, pattern: str, deadline: float = 60) -> str:
+    def wait_for(self, pattern: str) -> str:
         """Wait for a message that `pattern` is found in, and return it."""
 
         def found() -> str | None:
             return next((line for line in self.lines if re.search(pattern, line)), None)
 
-        line = wait_until(
-            found, deadline, lambda: f"{pattern!r} in syslog:\n" + "\n".join(self.lines)
-        )
+        line = wait_until(found, lambda: f"{pattern!r} in syslog:\n" + "\n".join(self.lines))
         assert line is not None
         return line

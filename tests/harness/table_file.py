@@ -7,8 +7,9 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert import standin
+from lvsalert.ipvs.plan import put_in, take_out
+from lvsalert.ipvs.table import Endpoint, Service, Table, parse
 from lvsalert.model import Protocol, RealServer, VirtualService
-from lvsalert.table import Endpoint, Service, Table, parse, place, take_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ def placed_in(
 ) -> Service:
     """Return a service with `asked` among its entries."""
     entries = dict(service.real_servers)
-    place(entries, service.virtual, asked, upper=upper, lower=lower)
+    put_in(entries, service.virtual, asked, upper=upper, lower=lower)
     return service._replace(real_servers=entries)
 
 

@@ -14,7 +14,7 @@ from tests.harness import misbehaving, vsftpd
 from tests.harness.misbehaving import Misbehaving, refusing, unanswering
 from tests.harness.nginx import Nginx, Site, serving
 from tests.harness.places import answers, free_port, is_root, join, loopback, split
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _first_words(place: str, request: bytes = b"GET / HTTP/1.0\r\n\r\n") -> bytes:
-    with socket.create_connection(split(place), timeout=5) as connection:
+    with socket.create_connection(split(place), timeout=patience()) as connection:
         connection.sendall(request)
         return connection.recv(65536)
 
@@ -53,7 +53,7 @@ def _verify(place: str, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=str(authority.cacert))
     host, _ = split(place)
     with (
-        socket.create_connection(split(place), timeout=5) as plain,
+        socket.create_connection(split(place), timeout=patience()) as plain,
         context.wrap_socket(plain, server_hostname=host),
     ):
         pass
@@ -96,7 +96,7 @@ def test_bad_certificate_is_refused(
 def _fetch(place: str, user: str = "anonymous", password: str = "") -> str:
     lines: list[str] = []
     with ftplib.FTP() as client:  # noqa: S321 - FTP is what is under test
-        client.connect(*split(place), timeout=10)
+        client.connect(*split(place), timeout=patience())
         client.login(user, password)
         client.retrlines(f"RETR {vsftpd.FILE}", lines.append)
     return "\n".join([*lines, ""])
@@ -168,7 +168,7 @@ def test_misbehaving_server_hears_its_clients() -> None:
     """What clients sent can be looked at."""
     with Misbehaving(misbehaving.chunked) as server:
         assert b"5\r\ntest" in _first_words(server.place, b"GET /x HTTP/1.0\r\n\r\n")
-        wait_until(lambda: server.heard == b"GET /x HTTP/1.0\r\n\r\n", 5, "the request is heard")
+        wait_until(lambda: server.heard == b"GET /x HTTP/1.0\r\n\r\n", "the request is heard")
 
 
 def test_misbehaving_server_speaks_tls(authority: Authority) -> None:
@@ -182,7 +182,7 @@ def test_misbehaving_server_speaks_tls(authority: Authority) -> None:
 def test_refusing_place_refuses(address: str) -> None:
     """A connection to a refusing place is refused at once."""
     with refusing(address) as place, pytest.raises(ConnectionRefusedError):
-        socket.create_connection(split(place), timeout=5)
+        socket.create_connection(split(place), timeout=patience())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -193,6 +193,6 @@ def test_unanswering_place_never_accepts(address: str) -> None:
 
 
 def test_waiting_says_what_did_not_happen() -> None:
-    """The message of a deadline names what was waited for."""
+    """The message of a wait that is over names what was waited for."""
     with pytest.raises(AssertionError, match=r"not within 0\.05 s: pigs fly"):
-        wait_until(lambda: False, 0.05, "pigs fly")
+        wait_until(lambda: False, "pigs fly", limit=0.05)

@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvsalert.commands import lvs_director
+from lvsalert.mon.plugins import PLUGINS
 
 if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
-NAMES = (
-    "mon.d/external.monitor",
-    "mon.d/fping.monitor",
-    "mon.d/ftp.monitor",
-    "mon.d/http.monitor",
-    "mon.d/tcp.monitor",
-    "alert.d/lvs.alert",
-)
+NAMES = (*(f"mon.d/{name}" for name in PLUGINS["mondir"]), "alert.d/lvs.alert")
 SYSTEM = ("etc/systemd/system/mon.service.d/lvsalert.conf", "etc/modules-load.d/lvsalert.conf")
 
 

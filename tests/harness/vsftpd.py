@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.harness.places import answers, is_root, split
 from tests.harness.processes import Program
@@ -14,6 +15,9 @@ USER = "webmaster"
 PASSWORD = "open sesame"  # noqa: S105 - of no other server than this one
 FILE = "testpage.txt"
 CONTENT = "test page\n"
+
+if TYPE_CHECKING:
+    from tests.harness.certificates import Certificate
 
 _HASH = (  # openssl passwd -6
     "$6$lvsalert$x9Jo0hCrXydVrNXD4XP5aJ6P9Y32UMbK"
@@ -35,10 +39,19 @@ class Vsftpd(Program):
     its own, in a mount namespace of its own, so that the machine's stay as they are.
     """
 
-    def __init__(self, folder: Path, place: str, banner: str = "ready") -> None:
-        """Write the configuration into `folder`, one that every user may enter."""
+    def __init__(
+        self,
+        folder: Path,
+        place: str,
+        banner: str = "ready",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the configuration into `folder`, one that every user may enter.
+
+        `options` are lines of vsftpd.conf beside ours.
+        """
         self.place = place
-        argv = _set_up(folder, place, banner)
+        argv = _set_up(folder, place, banner, options or {})
         if is_root():
             argv = ["unshare", "--mount", "sh", "-c", _WITH_OWN_USERS, "sh", *_users(folder), *argv]
         super().__init__(argv, folder / "output")
@@ -46,11 +59,26 @@ class Vsftpd(Program):
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
         super().start()
-        wait_until(self._is_up, 60, lambda: f"vsftpd answers; it wrote: {self.output}")
+        wait_until(self._is_up, lambda: f"vsftpd answers; it wrote: {self.output}")
 
     def _is_up(self) -> bool:
         assert self.runs, f"vsftpd ended: {self.output}"
         return answers(self.place)
+
+
+def over_tls(certificate: Certificate) -> dict[str, str]:
+    """Return the lines of vsftpd.conf with which it talks to nobody but over TLS."""
+    return {
+        "ssl_enable": "YES",
+        "allow_anon_ssl": "YES",
+        "force_local_logins_ssl": "YES",
+        "force_anon_logins_ssl": "YES",
+        "force_anon_data_ssl": "YES",
+        "force_local_data_ssl": "YES",
+        "require_ssl_reuse": "YES",
+        "rsa_cert_file": str(certificate.chain),
+        "rsa_private_key_file": str(certificate.key),
+    }
 
 
 class ManyVsftpd(Program):
@@ -59,16 +87,16 @@ class ManyVsftpd(Program):
     def __init__(self, folder: Path, addresses: Sequence[str], port: int) -> None:
         """Write the configuration that they share into `folder`, one that every user may enter."""
         self.places = [f"{address}:{port}" for address in addresses]
-        argv = _set_up(folder, f"{addresses[0]}:{port}", "ready")
+        argv = _set_up(folder, f"{addresses[0]}:{port}", "ready", {})
         super().__init__(["sh", "-c", _ONE_FOR_EACH, "sh", *argv, *addresses], folder / "output")
 
     def start(self) -> None:
         """Start them, and wait until all accept connections."""
         super().start()
-        wait_until(lambda: all(answers(place) for place in self.places), 120, "all vsftpd answer")
+        wait_until(lambda: all(answers(place) for place in self.places), "all vsftpd answer")
 
 
-def _set_up(folder: Path, place: str, banner: str) -> list[str]:
+def _set_up(folder: Path, place: str, banner: str, more: Mapping[str, str]) -> list[str]:
     """Write the configuration and the files that are served, and return the command."""
     program = shutil.which("vsftpd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     assert program is not None, "vsftpd is not installed"
@@ -77,11 +105,11 @@ def _set_up(folder: Path, place: str, banner: str) -> list[str]:
         made.mkdir(exist_ok=True)
     (files / FILE).write_text(CONTENT)
     conf = folder / "vsftpd.conf"
-    conf.write_text(_configuration(folder, place, banner))
+    conf.write_text(_configuration(folder, place, banner, more))
     return [program, str(conf)]
 
 
-def _configuration(folder: Path, place: str, banner: str) -> str:
+def _configuration(folder: Path, place: str, banner: str, more: Mapping[str, str]) -> str:
     address, port = split(place)
     listen = (
         {"listen": "NO", "listen_ipv6": "YES", "listen_address6": address}
@@ -109,7 +137,7 @@ def _configuration(folder: Path, place: str, banner: str) -> str:
         }
     else:
         options |= {"run_as_launching_user": "YES"}
-    return "".join(f"{name}={value}\n" for name, value in options.items())
+    return "".join(f"{name}={value}\n" for name, value in {**options, **more}.items())
 
 
 def _users(folder: Path) -> list[str]:

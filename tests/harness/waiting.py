@@ -1,31 +1,71 @@
-"""Waiting for a condition with a deadline, in place of sleeping for luck."""
+"""Waiting for a condition, in place of sleeping for luck, and what bounds a wait on any machine.
+
+No limit here is in seconds of some machine. Each is a multiple of a unit that the run measures for
+itself: how long one start of the interpreter takes with an alert imported. The multiples are such
+that only a hang reaches them, also where the machine becomes slower after the unit was measured.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
+import statistics
+import subprocess
+import sys
 import time
 from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
+UNIT = "LVSALERT_TESTS_UNIT"
+"""The variable with the unit, in seconds, where it was measured already."""
+
+_TRIES = 5
+_PATIENCE = 1500
+
+
+@functools.lru_cache(1)
+def unit() -> float:
+    """Return the seconds of one start of the interpreter with an alert imported: the median."""
+    if UNIT in os.environ:
+        return float(os.environ[UNIT])
+    seconds = []
+    for _ in range(_TRIES):
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import lvsalert.commands.lvs_alert"], check=True)
+        seconds.append(time.monotonic() - begun)
+    return statistics.median(seconds)
+
+
+def patience(starts: float = _PATIENCE) -> float:
+    """Return the seconds of so many starts; by default so many that only a hang takes as long."""
+    return starts * unit()
+
 
 def wait_until(
     condition: Callable[[], T],
-    deadline: float,
     what: str | Callable[[], str],
+    *,
     pause: float = 0.02,
+    limit: float | None = None,
 ) -> T:
     """Call `condition` until it gives something true, and return that.
 
-    `deadline` and the `pause` between two calls are in seconds. When the deadline has passed, an
-    AssertionError says `what` was waited for; a callable `what` is asked only then, so that it can
-    tell what the world looked like in the end.
+    The `pause` between two calls is in seconds, and so is `limit` (None: `patience`). When that has
+    passed, an AssertionError says `what` was waited for; a callable `what` is asked only then, so
+    that it can tell what the world looked like in the end.
     """
-    end = time.monotonic() + deadline
+    seconds = patience() if limit is None else limit
+    end = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() >= end:
             told = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {deadline:g} s: {told}")
+            raise AssertionError(f"not within {seconds:g} s: {told}")
         time.sleep(pause)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{unit():.4f}\n")

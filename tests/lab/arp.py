@@ -27,7 +27,7 @@ class Watcher(Program):
         """Start it there, and wait until it sees packets."""
         with self._host.inside():
             super().start()
-        wait_until(lambda: "listening on" in self.output, 60, lambda: self.output)
+        wait_until(lambda: "listening on" in self.output, lambda: self.output)
 
     def has_heard(self, hardware: str, since: int) -> bool:
         """Say whether the owner of a hardware address has told everybody that it has the address.

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.harness.waiting import patience
 from tests.lab import packages
 from tests.lab.cases import CASES, TABLE, Case
 from tests.lab.kernel import prepare
@@ -41,7 +42,7 @@ def main() -> None:
     packages.install()
     with Machine(prepare()) as machine:
         machine.start([sys.executable, "-m", "tests.lab.capture", "--inside"])
-        status = machine.wait(timeout=600)
+        status = machine.wait(timeout=patience())
         if status != 0:
             raise SystemExit(machine.tail())
         DATA.mkdir(parents=True, exist_ok=True)

@@ -73,22 +73,20 @@ class Answers:
         late = [each for each in ends if each > moment]
         return max((after - before for before, after in zip(late, late[1:])), default=0.0)
 
-    def wait_for(self, count: int, deadline: float = 120) -> float:
+    def wait_for(self, count: int) -> float:
         """Wait for `count` answers to questions asked from now on; return when that began."""
         begun = time.monotonic()
         wait_until(
             lambda: len(self.since(begun)) >= count,
-            deadline,
             lambda: f"{count} answers of {self.services}, there were {len(self.since(begun))}",
         )
         return begun
 
-    def wait_for_server(self, *names: str, deadline: float = 120) -> float:
+    def wait_for_server(self, *names: str) -> float:
         """Wait until each of the real servers has answered from now on; return when that began."""
         begun = time.monotonic()
         wait_until(
             lambda: self.servers_since(begun) >= set(names),
-            deadline,
             lambda: f"answers of {names}, there were {self.servers_since(begun)}",
         )
         return begun

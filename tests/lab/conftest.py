@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.lab import packages
 from tests.lab.remote import (
+    LONG,
     SCENARIOS,
+    SECONDS,
     Guests,
     Scenario,
     in_guest,
@@ -15,6 +19,12 @@ from tests.lab.remote import (
 )
 
 GUESTS = pytest.StashKey[Guests]()
+LEFT_OUT = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take --quick."""
+    parser.addoption("--quick", action="store_true", help="leave the lab's long scenarios out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On the host, put what waits for the guest in the place of each scenario that was chosen."""
     if in_guest():
         return
+    if config.option.quick:
+        _leave_long_ones_out(config, items)
     guests = config.stash[GUESTS]
     reason = packages.why_not()
     for index, item in enumerate(items):
@@ -44,6 +56,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             guests.names.append(item.nodeid)
 
 
+def _leave_long_ones_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = [item for item in items if item.name in LONG]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+    config.stash[LEFT_OUT] = [item.name for item in long]
+
+
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """In the guest, share the tests with the other guests."""
     if not in_guest() or session.testsfailed:
@@ -53,14 +72,23 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """In the guest, tell the host how each phase went."""
+    """In the guest, tell the host how each phase went; there, show that a scenario is done."""
     if in_guest():
         write_report(report)
+        return
+    seconds = dict(report.user_properties).get(SECONDS)
+    if report.when == "call" and seconds is not None:
+        sys.stdout.write(f" {report.nodeid.rpartition('::')[2]} {seconds:.0f} s ")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """On the host, show what scenarios told of beside their outcome."""
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """On the host, show what scenarios told of beside their outcome, and what was left out."""
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, value in report.user_properties if report.when == "call" else ():
-                terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
+                if name != SECONDS:
+                    terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
+    for name in config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(f"LEFT OUT by --quick: {name}")

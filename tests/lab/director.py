@@ -84,12 +84,11 @@ class Director(Host):
         rows = [line.split() for line in self.thresholds.splitlines()]
         return [(row[2], row[3]) for row in rows if row[:2] == ["->", destination]]
 
-    def wait_for_table(self, *lines: str, deadline: float = 120) -> None:
+    def wait_for_table(self, *lines: str) -> None:
         """Wait until the table consists of these rules, in the order of `ipvsadm -Sn`."""
         wanted = list(lines)
         wait_until(
             lambda: self.table == wanted,
-            deadline,
             lambda: "the table is\n" + "\n".join(wanted) + "\nit is\n" + "\n".join(self.table),
             pause=0.4,
         )

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.harness.processes import Program
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 from tests.lab.client import Client
 from tests.lab.network import Host
 
 TRICKLE = Path(__file__).with_name("guest") / "trickle.py"
-SECONDS = 90
 
 
 class Trickle(Program):
@@ -29,7 +28,7 @@ class Trickle(Program):
         """Start it there, and wait until it listens."""
         with self._host.inside():
             super().start()
-        wait_until(lambda: "ready" in self.output, 20, lambda: f"it listens: {self.output}")
+        wait_until(lambda: "ready" in self.output, lambda: f"it listens: {self.output}")
 
 
 class Download:
@@ -56,7 +55,6 @@ class Download:
         begun = self.lines
         wait_until(
             lambda: self.lines > begun + 10,
-            SECONDS,
             lambda: f"the download goes on {when}: {self.lines} lines, {self.broken}",
         )
         assert self.broken is None
@@ -66,7 +64,7 @@ class Download:
 def downloading(client: Client, address: str, port: int) -> Iterator[Download]:
     """Hold a slow download open."""
     with client.inside():
-        connection = socket.create_connection((address, port), 5)
+        connection = socket.create_connection((address, port), patience())
     connection.settimeout(None)
     download = Download(connection)
     thread = threading.Thread(target=download.go_on)

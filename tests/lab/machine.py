@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.harness.places import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +136,7 @@ class Machine:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        shutil.rmtree(self.share)
+        remove_tree(self.share)
 
     def _command(self, initramfs: Path, *, terminal: bool) -> list[str]:
         """Return qemu's command line.

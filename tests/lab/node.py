@@ -53,7 +53,7 @@ class Node(Director):
         self.machine = Program(argv, folder / "output")
         with self.inside():
             self.machine.start()
-        wait_until(self._is_up, 60, self.story)
+        wait_until(self._is_up, self.story)
 
     def start_heartbeat(self, pieces: Pieces) -> None:
         """Start it; with ours as its unit does with the drop-in: a standby first."""
@@ -74,7 +74,7 @@ class Node(Director):
             self.do("/usr/share/heartbeat/hb_standby")
             return False
 
-        wait_until(is_taken, 90, self.story, pause=3)
+        wait_until(is_taken, self.story, pause=3)
 
     @property
     def is_on(self) -> bool:

@@ -110,4 +110,4 @@ class Echo(There):
         """Start it, and wait until it listens."""
         self.log.unlink(missing_ok=True)
         super().start()
-        wait_until(lambda: "ready" in self.output, 60, lambda: f"echo answers: {self.output}")
+        wait_until(lambda: "ready" in self.output, lambda: f"echo answers: {self.output}")

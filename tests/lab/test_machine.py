@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 from tests.lab import kernel, packages
 from tests.lab.machine import CHECKOUT, Machine, MachineError
 
@@ -30,7 +30,7 @@ def machine() -> Iterator[Machine]:
 def test_the_exit_status_is_carried_out(machine: Machine) -> None:
     """What a command prints and its exit status arrive on the host, and the kernel has IPVS."""
     machine.start(["sh", "-c", "ipvsadm -A -t 192.0.2.1:80 -s rr; ipvsadm -Sn; exit 7"])
-    assert machine.wait(timeout=300) == 7
+    assert machine.wait(timeout=patience()) == 7
     assert "-A -t 192.0.2.1:80 -s rr\n" in machine.console
 
 
@@ -38,7 +38,7 @@ def test_a_guest_that_dies_has_failed(machine: Machine) -> None:
     """A kernel that panics leaves no status; the message shows what the console did."""
     machine.start(["sh", "-c", "echo last words; echo c >/proc/sysrq-trigger"])
     with pytest.raises(MachineError, match=r"died without saying(?s:.*)last words") as caught:
-        machine.wait(timeout=300)
+        machine.wait(timeout=patience())
     assert "sysrq_handle_crash" in str(caught.value)
 
 
@@ -60,9 +60,9 @@ def test_a_guest_ends_with_who_started_it(tmp_path: Path) -> None:
     ) as starter:
         assert starter.stdout is not None
         guest = Path(f"/proc/{int(starter.stdout.readline())}")
-        wait_until(lambda: "qemu" in (guest / "comm").read_text(), 60, "the guest is on")
+        wait_until(lambda: "qemu" in (guest / "comm").read_text(), "the guest is on")
         starter.kill()
-    wait_until(lambda: _has_ended(guest), 60, "the guest is off")
+    wait_until(lambda: _has_ended(guest), "the guest is off")
 
 
 def _has_ended(process: Path) -> bool:

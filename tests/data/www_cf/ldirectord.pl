@@ -1,7 +1,11 @@
 # perl ldirectord.pl PROGRAM <LIST-OF-FILES
+# perl ldirectord.pl PROGRAM --check SECONDS <LIST-OF-FILES
 #
 # Has each file read by ldirectord's own read_config and ld_setup, all in one process, and prints a
 # line of JSON for each: the verdict, the line of the fault, the values that ldirectord works with.
+# With --check it has each real server checked by ldirectord's own _check_real instead, each in a
+# process of its own, and prints a line of JSON for each: the service's port, the server, the state.
+# A check that hangs is ended after SECONDS, and prints none.
 #
 # PROGRAM's text is taken without its main part, which would look for ipvsadm and start a daemon.
 # Names are not looked up: whatever could be a name has an address here.
@@ -10,8 +14,11 @@ use warnings;
 no warnings 'once';
 
 use JSON::PP;
+use POSIX ();
 
 my $program = shift @ARGV;
+my $is_check = (shift(@ARGV) || '') eq '--check';
+my $seconds = shift @ARGV;
 $ENV{HOSTNAME} = 'director.example';
 open my $source, '<', $program or die "$program: $!";
 my $text = do { local $/; <$source> };
@@ -39,6 +46,11 @@ $DAEMON_STATUS = $DAEMON_STATUS_STARTING;
         my ($at, $virtual, $first, $last) = @_;
         die "too many\n" if $_[6] == AF_INET && ip_to_int($last) - ip_to_int($first) > 1e3;
         $add_range->(@_);
+    };
+    *main::ld_log = sub { };
+    *main::service_set = sub {
+        my ($v, $r, $state) = @_;
+        $main::STATE = $state;
     };
     my $look_up = \&main::getaddrinfo;
     *main::getaddrinfo = sub {
@@ -90,6 +102,34 @@ sub service {
 END
 eval "no warnings; no strict; package main; $text\n$stubs\n1" or die $@;
 
+# Checks each real server in a process of its own, since a check may take long, or end its process.
+sub check_all {
+    my @processes;
+    $| = 1;
+    for my $v (@_) {
+        for my $r (@{$v->{real}}) {
+            my $process = fork;
+            die "fork: $!" unless defined $process;
+            push @processes, $process and next if $process;
+            open my $results, '>&', \*STDOUT or die $!;
+            open STDOUT, '>', '/dev/null' or die $!;
+            open STDERR, '>', '/dev/null' or die $!;
+            $main::STATE = 'none';
+            eval { main::_check_real($v, $r) };
+            my %found = (port => 0 + $v->{port}, server => "$r->{server}:$r->{port}", state => $main::STATE);
+            syswrite $results, JSON::PP->new->canonical->latin1->encode(\%found) . "\n";
+            POSIX::_exit(0);
+        }
+    }
+    my $end = time + $seconds;
+    while (@processes && time < $end) {
+        @processes = grep { waitpid($_, POSIX::WNOHANG()) == 0 } @processes;
+        select undef, undef, undef, 0.05;
+    }
+    kill 'KILL', @processes;
+    waitpid $_, 0 for @processes;
+}
+
 my $json = JSON::PP->new->canonical->latin1;
 while (my $file = <STDIN>) {
     chomp $file;
@@ -99,6 +139,11 @@ while (my $file = <STDIN>) {
     my $taken = eval { local $SIG{__WARN__} = sub { }; read_config(); ld_setup(); 1 };
     close CFGFILE;
     die $@ unless $taken || defined $said || $@ eq "too many\n";
+    if ($is_check) {
+        die $said if defined $said;
+        check_all(@main::VIRTUAL);
+        next;
+    }
     my %answer = $taken || !defined $said
         ? (services => [map { service($_) } @main::VIRTUAL], maintenance => $main::MAINTDIR)
         : (line => 0 + $line, said => $said);

@@ -38,7 +38,7 @@ def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
         web.wait_for_server("real1", "real2")
 
         mon.command("test alert www1 http 1 table")
-        mon.syslog.wait_for(r"lvs\.alert.*test alert", deadline=30)
+        mon.syslog.wait_for(r"lvs\.alert.*test alert")
         assert director.table == [FTP, FTP1, FTP2, WEB, WEB1, WEB2]
 
         first.web.kill()

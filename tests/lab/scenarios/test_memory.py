@@ -6,7 +6,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 from tests.lab.addresses import VIP
 from tests.lab.configuration import LVS_DIRECTOR, group
 from tests.lab.topology import STATE, Topology
@@ -43,12 +43,11 @@ def test_two_causes_keep_a_server_out(lab: Topology, folder: Path) -> None:
     lab.start_web()
     with director.mon(folder, with_ping(group(HOSTS))) as mon:
         for first in ("http", "ping"):
-            director.wait_for_table(*ALL, deadline=180)
+            director.wait_for_table(*ALL)
             server.web.kill()
             server.filter_packets(*NO_ECHO)
             wait_until(
                 lambda: {"www/http", "www/ping"} <= set(re.findall(r"www/\w+", _status(lab))),
-                120,
                 lambda: f"both causes are there\n{_status(lab)}",
                 pause=2,
             )
@@ -58,7 +57,7 @@ def test_two_causes_keep_a_server_out(lab: Topology, folder: Path) -> None:
             else:
                 server.filter_packets()
             for _ in range(2):
-                mon.wait_for_check("www", first, deadline=60)
+                mon.wait_for_check("www", first)
             assert director.table == [SERVICE, TWO, THREE]
             if first == "http":
                 server.filter_packets()
@@ -74,9 +73,9 @@ def test_a_wrong_check_leaves_the_floor(lab: Topology, folder: Path) -> None:
     wrong = group(HOSTS, {"min_in": "2"}, monitor="http.monitor -m no-such-words")
     director.lay(*ALL)
     with director.mon(folder, wrong) as mon, lab.client.asking(WEB) as web:
-        wait_until(lambda: len(director.table) == 3, 120, lambda: f"{director.table}", pause=0.5)
+        wait_until(lambda: len(director.table) == 3, lambda: f"{director.table}", pause=0.5)
         assert director.table[0] == SERVICE
-        mon.syslog.wait_for("kept in", deadline=30)
+        mon.syslog.wait_for("kept in")
         begun = web.wait_for(5)
         assert web.failures_since(begun) == []
 
@@ -104,10 +103,10 @@ def test_a_director_that_is_cut_off_keeps_its_table(lab: Topology, folder: Path)
     with director.mon(folder, text) as mon:
         director.wait_for_table(*ALL)
         director.unplug()
-        mon.syslog.wait_for("no witness answers", deadline=120)
+        mon.syslog.wait_for("no witness answers")
         assert director.table == list(ALL)
         director.plug_in()
-        mon.wait_for_check("www", "http", deadline=60)
+        mon.wait_for_check("www", "http")
         lab.real_servers[0].web.kill()
         director.wait_for_table(SERVICE, TWO, THREE)
 
@@ -131,7 +130,7 @@ def test_a_server_comes_back_slowly(lab: Topology, folder: Path) -> None:
                 seen.append(weight)
             return weight == 100
 
-        wait_until(climbed, 180, lambda: f"the weights were {seen}", pause=0.2)
+        wait_until(climbed, lambda: f"the weights were {seen}", pause=0.2)
         assert seen == sorted(seen)
         assert len(seen) > 3, f"it did not climb in steps: {seen}"
         assert seen[1] < 50
@@ -154,7 +153,7 @@ def test_a_drain_waits_for_its_connections(lab: Topology, folder: Path) -> None:
             director.wait_for_table(SERVICE, ONE.replace("-w 5", "-w 0"))
             assert connection.ask() == "real1"
             assert waiting.poll() is None
-        said, _ = waiting.communicate(timeout=250)
+        said, _ = waiting.communicate(timeout=patience())
         assert waiting.returncode == 0, said
         assert director.table == [SERVICE, ONE.replace("-w 5", "-w 0")]
         director.do(LVS_DIRECTOR, "undo", "--yes")
@@ -175,10 +174,10 @@ def test_a_broken_ledger_keeps_nobody_from_the_table(lab: Topology, folder: Path
             (STATE / "ledger.db").write_bytes(b"no database" * 1000)
             return any(STATE.glob("ledger.db.broken-*"))
 
-        wait_until(is_noticed, 120, "the broken ledger is moved aside", pause=2)
+        wait_until(is_noticed, "the broken ledger is moved aside", pause=2)
         lab.real_servers[0].web.kill()
         director.wait_for_table(SERVICE, TWO, THREE)
-        mon.syslog.wait_for("moved aside", deadline=30)
+        mon.syslog.wait_for("moved aside")
         lab.real_servers[0].web.start()
         director.wait_for_table(*ALL)
 

@@ -1,0 +1,157 @@
+"""lvs-director install, uninstall and check: getting the plugins onto a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.options import command, number, option
+from lvsalert.errors import NotDoneError
+from lvsalert.host import access, check, install
+from lvsalert.host.plugins import modules
+from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
+from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_lines
+
+_prefix = option(
+    "--prefix",
+    default=DEFAULT_PREFIX,
+    show_default=True,
+    metavar="FOLDER",
+    help="The folder with mon.d and alert.d.",
+)
+_root = option(
+    "--root",
+    default="/",
+    metavar="FOLDER",
+    help="Work on the tree of another system below this folder.",
+)
+_dry_run = option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_mon_user = option(
+    "--mon-user",
+    metavar="NAME",
+    help="The user that mon runs as.  [default: mon, or nobody where there is no mon]",
+)
+
+
+@command("install")
+@_prefix
+@_root
+@_mon_user
+@option(
+    "--systemd",
+    is_flag=True,
+    help="Give mon.service what it needs, and have IPVS loaded at boot.",
+)
+@option(
+    "--heartbeat",
+    is_flag=True,
+    help="Put the resource scripts lvs, mon and ldirectord into heartbeat's folder.",
+)
+@_dry_run
+def install_command(
+    *, prefix: str, root: str, mon_user: str | None, systemd: bool, heartbeat: bool, dry_run: bool
+) -> Outcome:
+    """Write mon's plugins so that they run with this interpreter and its packages.
+
+    A file that was written or edited by somebody else is not touched, and then nothing is written.
+    """
+    user = access.account(mon_user)
+    destination = _destination(prefix, root)
+    trouble = install.interpreter_trouble(user)
+    if trouble is not None:
+        raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
+    steps = install.survey(destination, systemd=systemd, heartbeat=heartbeat)
+    conflicts = install.conflicts(steps)
+    if conflicts:
+        conflicts.append("nothing was written: move these files away, or choose another --prefix")
+        return Outcome(1, stderr="".join(f"lvs-director: {line}\n" for line in conflicts))
+    lines = [_line(_verb(step, dry_run=dry_run), step.path) for step in steps]
+    if not dry_run:
+        install.write(steps)
+        install.compile_package()
+        state_dir = install.make_state_dir(destination, user) if systemd or heartbeat else None
+        lines += [_line("made", state_dir)] if state_dir is not None else []
+    lines += ["", f"These lines of {MON_CF} let mon find them first:"]
+    lines += search_lines(destination.prefix, _text(destination.on_disk(MON_CF)))
+    return Outcome(0, _joined([*lines, *(_commands() if systemd else ())]))
+
+
+def _destination(prefix: str, root: str) -> install.Destination:
+    return install.Destination(str(Path(prefix).absolute()), str(Path(root).absolute()).rstrip("/"))
+
+
+def _verb(step: install.Step, *, dry_run: bool) -> str:
+    if step.standing is install.FileState.SAME:
+        return "unchanged"
+    return "would write" if dry_run else "wrote"
+
+
+def _line(verb: str, what: object) -> str:
+    return f"{verb:<14}{what}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _commands() -> list[str]:
+    return [
+        "",
+        "After that, run:",
+        f"modprobe --all {' '.join(modules())}",
+        "systemctl daemon-reload",
+        "systemctl restart mon",
+    ]
+
+
+@command("uninstall")
+@_prefix
+@_root
+@_dry_run
+def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
+    """Remove what install wrote for this prefix, and nothing else.
+
+    A file that was edited since stays, and is named.
+    """
+    removed, left = install.remove(_destination(prefix, root), dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    lines = [_line(verb, path) for path in removed] + [_line("left", line) for line in left]
+    return Outcome(0, _joined(lines or ["nothing to remove"]))
+
+
+@command("check")
+@option("--ipvsadm", default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run.")
+@option(
+    "--ipvsadm-timeout",
+    type=number("a time-out in seconds", 0.001),
+    default=5.0,
+    show_default=True,
+    help="Seconds after which an ipvsadm that hangs is ended.",
+)
+@option(
+    "--state-dir",
+    default=DEFAULT_STATE_DIR,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the lock is kept.",
+)
+@option("--mon-cf", default=MON_CF, show_default=True, metavar="PATH", help="mon's own.")
+@_mon_user
+def check_command(**given: Any) -> Outcome:
+    """Say for the current user what can be used, and what to do about what cannot."""
+    findings = check.run(check.Subject(**given))
+    lines = []
+    for each in findings:
+        lines.append(f"{'ok' if each.todo is None else 'failed':<8}{each.name:<13}{each.found}")
+        if each.todo is not None:
+            lines.append(f"{'':<21}{each.todo}")
+    return Outcome(int(any(each.todo is not None for each in findings)), _joined(lines))
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

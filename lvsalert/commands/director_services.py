@@ -1,0 +1,338 @@
+"""lvs-director start, stop, reload and mon-config: the table from one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import click
+
+from lvsalert.commands import status_text
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.mon_options import login_of, mon_options
+from lvsalert.commands.options import command, option, whole
+from lvsalert.commands.syslog import log
+from lvsalert.commands.table_options import (
+    director_of,
+    door_of,
+    lock_option,
+    lookup,
+    state_dir_option,
+    table_options,
+    user_name,
+)
+from lvsalert.director import lifecycle, maintenance, setup
+from lvsalert.director.accepted import news_of
+from lvsalert.director.reconcile import Director, describe
+from lvsalert.errors import (
+    IpvsadmError,
+    LvsalertError,
+    NoKernelError,
+    NotDoneError,
+    UsageError,
+)
+from lvsalert.ipvs.table import Endpoint, Table
+from lvsalert.ldirectord.file import (
+    DEFAULT_FILE,
+    DirectorFile,
+    FileService,
+    candidates,
+    load,
+    parsed,
+)
+from lvsalert.ldirectord.watches import shortfalls
+from lvsalert.ledger.reader import ask_ledger
+from lvsalert.mon.plugins import DEFAULT_PREFIX
+from lvsalert.mon.report import printable
+
+NAME = "lvs-director"
+_JOURNAL_DAYS = 90.0
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
+# What a kernel with IPVS shows of its table.
+_KERNEL_TABLE = "/proc/net/ip_vs"
+
+_file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
+_unchecked = option("--unchecked", is_flag=True, help="Let traffic to all real servers at once.")
+_sync = (
+    option(
+        "--sync-interface",
+        metavar="IF",
+        help="Synchronise connections with the other director over this interface.",
+    ),
+    option(
+        "--sync-id",
+        type=whole("a synchronisation id", 0, 255),
+        default=0,
+        show_default=True,
+        help="Only directors of the same id listen to each other.",
+    ),
+)
+
+
+def _sync_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for each in reversed(_sync):
+        function = each(function)
+    return function
+
+
+@command("start")
+@_unchecked
+@_sync_options
+@table_options
+@lock_option
+@_file
+def start_command(file: str, **given: Any) -> Outcome:
+    """Set up the virtual services of FILE with the real servers that are alive.
+
+    FILE is ldirectord's (www.cf), found in /etc/ha.d, /etc/ha.d/conf or as given, with or without
+    .cf. Every real server is checked once before any traffic goes to it. What else is in the table
+    stays, and a table that is right already is left alone.
+    """
+    director, found = director_of(given, _JOURNAL_DAYS), load(file, lookup)
+    done = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
+    remarks = [*_warnings(found), *done.remarks]
+    if lifecycle.masquerades(found):
+        remarks += _forward_packets()
+    remarks += _synchronise(director, "master", given)
+    return _told(done, remarks, _who())
+
+
+@command("reload")
+@_unchecked
+@table_options
+@lock_option
+@_file
+def reload_command(file: str, **given: Any) -> Outcome:
+    """Bring the table to FILE with the least change.
+
+    Real servers that are new are checked first. A file with a fault changes nothing, and what a
+    drain, a cause or a slow start has made of a weight stays.
+    """
+    found, done = _reload(file, given, _who())
+    remarks = [*_warnings(found), *done.remarks]
+    if lifecycle.masquerades(found):
+        remarks += _forward_packets()
+    return _told(done, remarks, _who())
+
+
+def _reload(file: str, given: Mapping[str, Any], who: str) -> tuple[DirectorFile, setup.Outcome]:
+    director, found = director_of(given, _JOURNAL_DAYS), load(file, lookup)
+    return found, lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
+
+
+def reloaded(file: str, given: Mapping[str, Any], who: str) -> DirectorFile:
+    """Bring the table to a file, tell syslog of it, and return the file."""
+    found, done = _reload(file, given, who)
+    _told(done, [*_warnings(found), *done.remarks], who)
+    return found
+
+
+@command("stop")
+@_sync_options
+@table_options
+@lock_option
+@_file
+def stop_command(file: str, **given: Any) -> Outcome:
+    """Take the virtual services of FILE out of the table, and nothing else.
+
+    One with cleanstop = no stays in it, and mon looks after it. Where FILE is missing or has a
+    fault, all those that it had at the last start are taken out. A kernel without IPVS has no
+    table, so there is nothing to stop. With --sync-interface the director goes on listening for the
+    other's connections.
+    """
+    remarks: list[str] = []
+    services: Sequence[FileService] = ()
+    try:
+        services = load(file, lookup).services
+    except LvsalertError as error:
+        remarks.append(str(error))
+    director = director_of(given, _JOURNAL_DAYS)
+    try:
+        done = lifecycle.stop(director, candidates(file), services, _who())
+        remarks += _synchronise(director, "backup", given)
+    except NoKernelError as error:
+        return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
+    except IpvsadmError as error:
+        if shutil.which(given["ipvsadm"]) is not None or os.path.exists(_KERNEL_TABLE):
+            raise
+        return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
+    return _told(done, remarks, _who())
+
+
+@command("mon-config")
+@option(
+    "--output",
+    metavar="PATH",
+    help="Write it there, whole or not at all; what it replaces stays as PATH.old.",
+)
+@option("--reset", is_flag=True, help="Have mon read it, with --output; its state is kept.")
+@option(
+    "--prefix",
+    default=DEFAULT_PREFIX,
+    show_default=True,
+    metavar="FOLDER",
+    help="The folder with mon.d and alert.d.",
+)
+@option(
+    "--accepted",
+    is_flag=True,
+    help="Of a file with a fault, take what start or reload found good last.",
+)
+@state_dir_option
+@mon_options
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.pass_context
+def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: Any) -> Outcome:
+    """Print the mon.cf for FILE: a watch for each virtual service, with redistribute.
+
+    One mon can look after several files, as long as no two have the same virtual service.
+    """
+    from lvsalert.ldirectord import mon_cf
+
+    if given["reset"] and given["output"] is None:
+        raise UsageError("--reset goes with --output")
+    faults: list[str] = []
+    found = [_loaded(each, given, faults) for each in files or (DEFAULT_FILE,)]
+    told = faults + [
+        each for file in found for each in (*_warnings(file), *mon_cf.shortfalls(file))
+    ]
+    warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
+    text = mon_cf.text_of(found, given["prefix"])
+    if given["output"] is None:
+        return Outcome(0, text, warnings)
+    said = _written(text, given, ctx.obj.environ)
+    return Outcome(0, "".join(f"{line}\n" for line in said), warnings)
+
+
+def _loaded(name: str, given: Mapping[str, Any], faults: list[str]) -> DirectorFile:
+    """Return a file; with --accepted one that has a fault as it was accepted."""
+    try:
+        return load(name, lookup)
+    except LvsalertError as error:
+        if not given["accepted"]:
+            raise
+        found, _ = ask_ledger(
+            given["state_dir"], lambda ledger: ledger.files.find(candidates(name))
+        )
+        if found is None:
+            raise
+        faults.append(f"{error}: what was accepted before goes on")
+        return parsed(found.path, found.text, lookup)
+
+
+def _written(text: str, given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Write a mon.cf and have mon read it; one that mon refuses is taken back."""
+    from lvsalert.host import mon_cf_file
+    from lvsalert.mon import client
+
+    path = os.path.abspath(given["output"])
+    is_new = mon_cf_file.replace(path, text)
+    said = [f"{'wrote' if is_new else 'unchanged':<14}{path}"]
+    if given["reset"]:
+        login = login_of(given, environ)
+        if not client.reset(given["mon"], login, given["mon_timeout"]):
+            if not is_new:
+                raise NotDoneError(f"{path}: mon finds a fault in it, as syslog says")
+            mon_cf_file.restore(path)
+            client.reset(given["mon"], login, given["mon_timeout"])
+            raise NotDoneError(f"{path}: mon finds a fault in it, as syslog says: put back")
+        said.append(f"{'read':<14}by mon, which keeps its state")
+    return said
+
+
+def running(file: str, given: Mapping[str, Any]) -> Outcome:
+    """Return what ``status FILE`` says: running or stopped, with status 0 or 3 (LSB).
+
+    What counts are the services that the file had when it was accepted last: neither a slip of the
+    pen nor a change that nobody has loaded makes another node take over.
+    """
+    paths, state_dir = candidates(file), given["state_dir"]
+    accepted, _ = ask_ledger(state_dir, lambda ledger: ledger.files.find(paths))
+    lines = []
+    if accepted is not None:
+        virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, [accepted.path]))
+        lines += [status_text.news_line(each) for each in [news_of(accepted)] if each is not None]
+    else:
+        try:
+            virtuals = [str(service.virtual) for service in load(file, lookup).services]
+        except LvsalertError as error:
+            lines.append(str(error))
+            there = [each for each in paths if os.path.isfile(each)]
+            virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, there))
+    table: Table = {}
+    try:
+        table = door_of(given).read()
+    except NoKernelError as error:
+        lines.append(str(error))
+    errors = "".join(f"{NAME}: {printable(line)}\n" for line in lines)
+    stops, _ = ask_ledger(state_dir, lambda ledger: ledger.stops())
+    if lifecycle.is_running(table, virtuals, stops):
+        return Outcome(0, "running\n", errors)
+    return Outcome(3, "stopped\n", errors)
+
+
+def _warnings(file: DirectorFile) -> list[str]:
+    return [*file.config.warnings, *shortfalls(file)]
+
+
+def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
+    folder = file.config.maintenance_dir
+    return maintenance.kept_out(folder, file.services, maintenance.names_of)
+
+
+def _checks(given: Mapping[str, Any]) -> lifecycle.Probe | None:
+    """Return what checks real servers before traffic goes to them."""
+    if given["unchecked"]:
+        return None
+    from lvsalert.commands.probing import probe
+
+    return probe
+
+
+def _synchronise(director: Director, role: str, given: Mapping[str, Any]) -> list[str]:
+    """Synchronise connections where that is asked for; return what went wrong.
+
+    It is no reason to refuse a service, nor to fail a stop, after which heartbeat reboots.
+    """
+    if given["sync_interface"] is None:
+        return []
+    try:
+        director.door.synchronise(role, given["sync_interface"], given["sync_id"])
+    except NoKernelError:
+        raise
+    except IpvsadmError as error:
+        return [f"connections are not synchronised: {error}"]
+    return []
+
+
+def _who() -> str:
+    return f"director {user_name()}"
+
+
+def _told(done: setup.Outcome, remarks: Sequence[str], who: str) -> Outcome:
+    """Return what to print of a run, and tell syslog of it."""
+    lines = [describe(change, who) for change in done.changes]
+    log(NAME, "notice", lines)
+    said = [printable(each) for each in remarks]
+    said += [f"not remembered: {printable(str(each))}" for each in done.troubles]
+    log(NAME, "warning", said)
+    errors = "".join(f"{NAME}: {each}\n" for each in said)
+    return Outcome(0, "".join(f"{line}\n" for line in lines), errors)
+
+
+def _forward_packets() -> list[str]:
+    """Have the kernel forward packets, as masquerading needs; return what went wrong."""
+    wrong = []
+    for path in _FORWARDING:
+        try:
+            with open(path, "r+", encoding="ascii") as switch:
+                if switch.read().strip() == "0":
+                    switch.seek(0)
+                    switch.write("1\n")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            wrong.append(f"{path}: {error.strerror}, so nothing is masqueraded")
+    return wrong

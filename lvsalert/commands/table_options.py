@@ -1,0 +1,85 @@
+"""Where a command finds the table and the ledger, whom it works for, and how it looks up names."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
+
+from lvsalert.commands.options import number, option
+from lvsalert.director.reconcile import Director
+from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm
+
+# How long all names together may take to look up.
+_LOOKUP_SECONDS = 5.0
+
+state_dir_option = option(
+    "--state-dir",
+    default=DEFAULT_STATE_DIR,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where causes and the journal are kept.",
+)
+_TABLE_OPTIONS = (
+    option(
+        "--ipvsadm",
+        default=DEFAULT_PROGRAM,
+        metavar="PATH",
+        help="The ipvsadm to run.",
+    ),
+    option(
+        "--ipvsadm-timeout",
+        type=number("a time-out in seconds", 0.001),
+        default=5.0,
+        show_default=True,
+        help="Seconds after which an ipvsadm that hangs is ended.",
+    ),
+    state_dir_option,
+)
+
+
+def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``ipvsadm``, ``ipvsadm_timeout`` (seconds) and ``state_dir``."""
+    for each in reversed(_TABLE_OPTIONS):
+        function = each(function)
+    return function
+
+
+lock_option = option(
+    "--lock-timeout",
+    type=number("a time-out in seconds", 0),
+    default=10.0,
+    show_default=True,
+    help="Seconds that one other run may keep the table for itself.",
+)
+
+
+def user_name() -> str:
+    """Return the name of the user who runs this, or the number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:
+    """Return each name's addresses of a family, none where it has none in time."""
+    from lvsalert.checks.resolve import addresses_of
+
+    return addresses_of(names, family, timeout=_LOOKUP_SECONDS)
+
+
+def door_of(given: Mapping[str, Any]) -> Ipvsadm:
+    """Return the door to the kernel's table that ``table_options`` name."""
+    return Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
+
+
+def director_of(given: Mapping[str, Any], journal_days: float = math.inf) -> Director:
+    """Return the director that ``table_options`` and ``lock_option`` name.
+
+    The journal is trimmed by the alerts, which know how long it is to be kept.
+    """
+    return Director(door_of(given), given["state_dir"], given["lock_timeout"], journal_days)

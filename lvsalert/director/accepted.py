@@ -1,0 +1,72 @@
+"""The director's file beside what was accepted of it: whether it says something else by now.
+
+What was accepted last counts until the file is found good again, so that a slip in it stops no
+fail-over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Callable
+
+from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.ipvs.naming import Lookup
+from lvsalert.ldirectord.config import parse
+from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_service, read
+from lvsalert.ledger.accepted import Accepted
+from lvsalert.model import VirtualService
+from lvsalert.startup import NamedTuple
+
+Find = Callable[[Sequence[str]], "Accepted | None"]
+"""Finds what was accepted of the file at the first of these paths."""
+
+
+class News(NamedTuple):
+    """What a file says that was not accepted; ``fault`` is why it cannot be, or an empty string."""
+
+    path: str
+    since: float
+    fault: str
+    text: str = ""
+
+
+def news_of(accepted: Accepted, check: Callable[[str, str], object] | None = None) -> News | None:
+    """Return what a file says now, None where that is what was accepted.
+
+    ``check`` gets its path and text, and raises LvsalertError where it cannot be taken; None looks
+    for slips alone, and looks up no name.
+    """
+    path, kept, since, _ = accepted
+    try:
+        text = read(path)
+        if text == kept:
+            return None
+        if check is None:
+            parse(text, path)
+        else:
+            check(path, text)
+    except LvsalertError as error:
+        return News(path, since, str(error))
+    return News(path, since, "", text)
+
+
+def file_with(name: str, lookup: Lookup, virtual: VirtualService, accepted: Find) -> DirectorFile:
+    """Return a file with one service, as it was accepted; as it is where it never was.
+
+    Errors are those of ``load_service``, and UsageError where there is no such service.
+    """
+    kept = accepted(candidates(name))
+    if kept is not None:
+        path, text = kept.path, kept.text
+    else:
+        path = find(name)
+        text = read(path)
+    file = load_service(path, text, lookup, virtual)
+    if file is None and kept is None:
+        raise UsageError(f"{path}: has no virtual service {virtual}")
+    if file is None:
+        raise UsageError(
+            f"{path}: had no virtual service {virtual} when it was accepted:"
+            f" lvs-director reload {path}"
+        )
+    return file

@@ -1,0 +1,296 @@
+"""From what mon reports to the table that should be, with what other sources said before."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Callable
+
+from lvsalert.director.alert_entries import Alert, fallback_entry, verdicts_of
+from lvsalert.director.policy import Member, Rules, decide, serving
+from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.request import HostsWanted, Request, hosts_wanted
+from lvsalert.director.verdicts import (
+    Source,
+    Verdict,
+    bystanders,
+    take_checks,
+    take_operator,
+    why_changed,
+)
+from lvsalert.errors import LvsalertError, NotDoneError
+from lvsalert.ipvs.naming import (
+    Host,
+    Lookup,
+    resolve,
+    virtual_service,
+)
+from lvsalert.ipvs.plan import Change
+from lvsalert.ipvs.table import Endpoint, Service, Table
+from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.records import NO_MEMORY, LastRun, ServerMemory, Unjudged
+from lvsalert.model import RealServer, VirtualService, join_endpoint, split_endpoint
+from lvsalert.mon.alert_call import AlertCall, Event
+from lvsalert.mon.report import printable
+from lvsalert.startup import NamedTuple
+
+if TYPE_CHECKING:
+    from lvsalert.director.file_rules import FileRules
+
+
+class Findings(NamedTuple):
+    """What is found while the table is decided on.
+
+    ``errors`` are what could not be done, ``held`` the real servers that stay in though they fail,
+    where that is new. ``is_cut_off`` is whether no witness answered, ``unjudged`` says that
+    nobody can tell for long, ``fault`` what is wrong with the director's file, where that is new.
+    """
+
+    remark: str = ""
+    errors: Sequence[LvsalertError] = ()
+    held: Sequence[str] = ()
+    is_cut_off: bool = False
+    unjudged: str = ""
+    fault: str = ""
+
+
+class Outcome(NamedTuple):
+    """What a run did: the changes (made, or with a dry run only planned) and what to tell.
+
+    ``troubles`` are what could not be remembered, ``is_remembered`` whether a ledger that lasts
+    knows of it.
+    """
+
+    virtual: VirtualService
+    who: str
+    findings: Findings
+    changes: Sequence[Change] = ()
+    troubles: Sequence[LvsalertError] = ()
+    is_remembered: bool = True
+
+
+def run(
+    call: AlertCall,
+    request: Request,
+    director: Director,
+    *,
+    lookup: Lookup,
+    witness_answers: Callable[[], bool],
+    operator: str,
+    file_rules: FileRules | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Bring the table to what the alert wants.
+
+    ``operator`` is who calls by hand, ``witness_answers`` tells whether anybody outside can be
+    reached. With ``file_rules`` the entries and the shape of the service are those of the
+    director's file. Names are looked up before the lock is taken. A host whose name has no address
+    is left as it is and comes back among the errors; the others are done all the same.
+    LvsalertError where nothing could be done at all.
+    """
+    virtual = virtual_service(
+        request.virtual, request.protocol, lookup, ipv6_fwmark=request.ipv6_fwmark
+    )
+    who = printable(f"operator {operator}" if call.by_hand else call.who)
+    if request.real_server is not None:
+        split_endpoint(request.real_server)
+    wanted = hosts_wanted(call, request)
+    if wanted.is_unjudged and not dry_run:
+        note = functools.partial(_note_unjudged, call, virtual, wanted.remark)
+        done = reconcile(director, note)
+        return Outcome(virtual, who, done.told, (), done.troubles, done.is_remembered)
+    if not wanted.hosts_in and not wanted.hosts_out:
+        return Outcome(virtual, who, Findings(wanted.remark))
+    started = time.time()
+    found = _look_up(wanted, request.fallback, virtual.family, lookup)
+    alert = Alert(
+        call, request, virtual, who, file_rules, director, witness_answers, started, *found
+    )
+    done = reconcile(director, functools.partial(_propose, alert), dry_run=dry_run)
+    return Outcome(virtual, who, done.told, done.changes, done.troubles, done.is_remembered)
+
+
+def _note_unjudged(
+    call: AlertCall, virtual: VirtualService, remark: str, actual: Table, ledger: Ledger
+) -> Proposal:
+    """Count a check that could not tell; that there were too many is told once."""
+    key, who, now = str(virtual), printable(call.who), time.time()
+    when = int(now) if call.time is None else call.time
+    reason = printable(next(filter(None, call.detail.splitlines()), "it does not say why"))
+    before = ledger.unjudged().get(key, {}).get(who, Unjudged(now, when, 0, reason))
+    # mon calls both alert and redistribute for a check.
+    is_new = before.times == 0 or before.time != when
+    after = Unjudged(before.since, when, before.times + is_new, reason)
+    ledger.set_unjudged(key, who, after)
+    said = ""
+    if after.is_long(now) and not before.is_long(float(before.time)):
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(after.since))
+        said = f"no verdict for {after.times} checks, since {since}: {reason}"
+    return Proposal(actual, Author(who, "cannot tell"), Findings(remark, unjudged=said))
+
+
+def _look_up(
+    wanted: HostsWanted, fallback: str | None, family: int, lookup: Lookup
+) -> tuple[list[tuple[Host, bool]], Host | None, list[LvsalertError]]:
+    """Return the hosts and the fallback with their addresses, all names looked up at once."""
+    errors: list[LvsalertError] = []
+    extra = () if fallback is None else (fallback,)
+    hosts = resolve((*wanted.hosts_in, *wanted.hosts_out, *extra), family, lookup, errors)
+    found = None
+    if hosts and fallback is not None and hosts[-1].spelled == fallback:
+        found = hosts.pop()
+    hosts_out = frozenset(wanted.hosts_out)
+    return [(host, host.spelled in hosts_out) for host in hosts], found, errors
+
+
+def _propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
+    """Note what the alert says in the ledger and return the table that should be."""
+    # Other runs may have been waited for, and what they noted must not lie in the future.
+    now = time.time()
+    standing = actual.get(alert.virtual)
+    stop = ledger.stops().get(alert.key) if standing is None else None
+    if stop is None:
+        return _bring(alert, actual, ledger, _shaped(alert, standing), now)
+    verdicts, errors = verdicts_of(alert, Service(alert.virtual, "", (), {}))
+    _note(alert, ledger, verdicts, now, is_whole=not errors)
+    remark = f"stopped by {stop.who}: noted, and not set up before it is started"
+    return Proposal(actual, alert.author({}), Findings(remark, errors))
+
+
+def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: float) -> Proposal:
+    """Return the table with the service as the verdicts want it."""
+    verdicts, errors = verdicts_of(alert, service)
+    fallback = fallback_entry(alert, service, verdicts, errors)
+    members = _note(alert, ledger, verdicts, now, is_whole=not errors)
+    causes = ledger.causes(alert.key)
+    memories = ledger.memories(alert.key, causes)
+    decision = decide(
+        service,
+        members + _bystanders(alert, service, members, memories, fallback),
+        memories,
+        _rules(alert.request, fallback),
+        now=now,
+        connections=_connections(alert, memories),
+    )
+    if _needs_witness(alert, service, decision.service) and not alert.witness_answers():
+        return Proposal(None, alert.author({}), Findings(errors=errors, is_cut_off=True))
+    changed = {
+        endpoint: each
+        for endpoint, each in decision.memories.items()
+        if each != memories.get(endpoint, NO_MEMORY)
+    }
+    ledger.remember(alert.key, changed)
+    held: Sequence[str] = ()
+    if any(changed.get(endpoint, NO_MEMORY).held for endpoint in decision.held):
+        held = [join_endpoint(*endpoint) for endpoint in decision.held]
+    good = "put in by hand" if alert.call.by_hand else "passed its check"
+    reasons = why_changed(causes, verdicts, good)
+    if fallback is not None:
+        reasons[fallback[:2]] = "the fallback, for when no real server is in"
+    desired = decision.service
+    if alert.file_rules is not None:
+        desired = alert.file_rules.with_thresholds(desired)
+    fault = "" if alert.file_rules is None else alert.file_rules.note_fault(ledger)
+    found = Findings("", errors, held, fault=fault)
+    return Proposal({**actual, alert.virtual: desired}, alert.author(reasons), found)
+
+
+def _shaped(alert: Alert, service: Service | None) -> Service:
+    if alert.file_rules is not None:
+        return alert.file_rules.shaped(service, alert.request.scheduler)
+    if service is not None:
+        return service
+    if alert.request.scheduler is None:
+        raise NotDoneError(
+            f"{alert.virtual}: no such virtual service (--scheduler would create it)"
+        )
+    return Service(alert.virtual, alert.request.scheduler, (), {})
+
+
+def _note(
+    alert: Alert, ledger: Ledger, verdicts: Sequence[Verdict], now: float, *, is_whole: bool
+) -> list[Member]:
+    """Write the verdicts into the ledger; return what is wanted of each real server.
+
+    ``is_whole`` is whether every host that the alert speaks of has a verdict.
+    """
+    call, request = alert.call, alert.request
+    if alert.file_rules is not None:
+        alert.file_rules.note_maintenance(ledger, now=now)
+    if call.by_hand:
+        return [
+            take_operator(ledger, alert.key, each, now=now, drain=request.quiesce)
+            for each in verdicts
+        ]
+    is_group = request.real_server is None
+    members = take_checks(
+        ledger,
+        alert.key,
+        verdicts,
+        _source(alert, ledger),
+        now=now,
+        is_whole=is_whole and is_group,
+    )
+    ledger.clear_unjudged(alert.key, alert.who)
+    real_server = request.real_server or ""
+    ledger.set_run(LastRun(alert.key, alert.who, real_server, now, dict(request.options)))
+    return members
+
+
+def _source(alert: Alert, ledger: Ledger) -> Source:
+    """Return who says so, and how many checks in a row count."""
+    call, request = alert.call, alert.request
+    # Only checks are counted; a trap or a startupalert is one word, and a ledger that forgets would
+    # count each check as the first.
+    counts = call.event in (Event.FAILURE, Event.UP) and ledger.is_lasting
+    return Source(
+        alert.who,
+        int(alert.started) if call.time is None else call.time,
+        fall=request.fall if counts else 1,
+        rise=request.rise if counts else 1,
+        repeats=call.event is Event.UP and not call.is_recovery,
+        may_be_last=call.is_recovery,
+    )
+
+
+def _bystanders(
+    alert: Alert,
+    service: Service,
+    members: Sequence[Member],
+    memories: Mapping[Endpoint, ServerMemory],
+    fallback: RealServer | None,
+) -> list[Member]:
+    """Return the service's other real servers where the floor has to count them."""
+    is_whole = alert.request.real_server is None and alert.file_rules is None
+    if is_whole or alert.request.floor is None:
+        return []
+    causes = [endpoint for endpoint, each in memories.items() if each.since is not None]
+    others = bystanders(list(service.real_servers.values()), causes, members)
+    return [each for each in others if fallback is None or each.real[:2] != fallback[:2]]
+
+
+def _rules(request: Request, fallback: RealServer | None) -> Rules:
+    return Rules(
+        quiesce=request.quiesce,
+        quiesce_first=request.quiesce_first,
+        slow_start=request.slow_start,
+        floor=request.floor,
+        fallback=fallback,
+        upper=request.upper,
+        lower=request.lower,
+    )
+
+
+def _connections(alert: Alert, memories: Mapping[Endpoint, ServerMemory]) -> Mapping[Endpoint, int]:
+    """Return the active connections where somebody waits for them to end."""
+    if all(each.quiesced_until is None for each in memories.values()):
+        return {}
+    columns = alert.director.door.connections().get(alert.virtual, {})
+    return {endpoint: active for endpoint, (active, _) in columns.items()}
+
+
+def _needs_witness(alert: Alert, before: Service, after: Service) -> bool:
+    """Return whether this takes out so many that the fault may be the director's own."""
+    is_asked_for = alert.request.has_witness and not alert.call.by_hand
+    return is_asked_for and len(serving(before) - serving(after)) > 1

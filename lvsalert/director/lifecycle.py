@@ -1,0 +1,117 @@
+"""The whole table from the director's file: start, stop, reload, and whether it runs.
+
+Each ends in the same step as an alert. Only the file's own virtual services are touched; what else
+is in the table stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Callable
+
+from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.setup import FirstCheck, Outcome, Setup, kept, set_up
+from lvsalert.ipvs.table import Endpoint, Table
+from lvsalert.ldirectord.file import DirectorFile, FileService
+from lvsalert.ldirectord.watches import Watch, watches_of
+from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.records import Stop
+from lvsalert.model import Forwarding
+
+Probe = Callable[[Sequence[Watch]], Sequence[FirstCheck]]
+"""Checks all watches at once."""
+
+
+def start(
+    director: Director,
+    file: DirectorFile,
+    who: str,
+    probe: Probe | None,
+    kept_out: Mapping[Endpoint, str],
+) -> Outcome:
+    """Set up the file's services with the real servers that are alive.
+
+    ``probe`` checks every real server first, None lets traffic to all of them unchecked. What keeps
+    a server out by the ledger (an operator, another watch) still does. ``kept_out`` are those under
+    maintenance, each with the file that says so. NotDoneError where the table
+    cannot be had or be brought there.
+    """
+    watches = {service.virtual: watches_of(service) for service in file.services}
+    checked = probe([each for group in watches.values() for each in group]) if probe else ()
+    setup = Setup(file, who, "start", watches, checked, kept_out, time.time())
+    return set_up(director, setup)
+
+
+def reload(
+    director: Director,
+    file: DirectorFile,
+    who: str,
+    probe: Probe | None,
+    kept_out: Mapping[Endpoint, str],
+) -> Outcome:
+    """Bring the table to the file with the least change.
+
+    Only real servers that the table lacks are checked. What a drain, a cause or a slow start has
+    made of a weight stays. The arguments are those of ``start``.
+    """
+    table = director.door.read()
+    watches = {}
+    for service in file.services:
+        standing = table.get(service.virtual)
+        have = standing.real_servers if standing is not None else {}
+        lacking = [_lacking(watch, have) for watch in watches_of(service)]
+        watches[service.virtual] = [watch for watch in lacking if watch.hosts]
+    checked = probe([each for group in watches.values() for each in group]) if probe else ()
+    setup = Setup(file, who, "reload", watches, checked, kept_out, time.time())
+    return set_up(director, setup)
+
+
+def _lacking(watch: Watch, have: Collection[Endpoint]) -> Watch:
+    """Return a watch of those hosts alone for which the table lacks a real server."""
+    hosts = {
+        host: servers
+        for host, servers in watch.hosts.items()
+        if any(server.endpoint not in have for server in servers)
+    }
+    return watch._replace(hosts=hosts)
+
+
+def stop(
+    director: Director, paths: Sequence[str], services: Sequence[FileService], who: str
+) -> Outcome:
+    """Take the file's services out of the table, and nothing else.
+
+    ``services`` are those that the file names now; those that a file at one of ``paths`` named at
+    the last start go too, but for those whose ``cleanstop`` is no. Each is marked as stopped, so
+    that a mon that still runs does not set it up again; one that still stands, be it that the stop
+    was killed before it was done, is one that mon looks after.
+    """
+
+    now = time.time()
+
+    def decide_(actual: Table, ledger: Ledger) -> Proposal:
+        gone = {str(each.virtual) for each in services} | set(kept(ledger, paths))
+        stay = {str(each.virtual) for each in services if not each.configured.clean_stop}
+        desired = {key: each for key, each in actual.items() if str(key) not in gone - stay}
+        ledger.files.drop(paths)
+        for virtual in gone:
+            ledger.stop(virtual, Stop(now, who))
+        return Proposal(desired, Author(who, "stop"))
+
+    done = reconcile(director, decide_)
+    return Outcome(done.changes, done.troubles, ())
+
+
+def is_running(table: Table, virtuals: Collection[str], stops: Collection[str]) -> bool:
+    """Return whether each of these services, if any, stands in the table and was not stopped."""
+    return bool(virtuals) and set(virtuals) <= {str(virtual) for virtual in table} - set(stops)
+
+
+def masquerades(file: DirectorFile) -> bool:
+    """Return whether a service of the file needs the kernel to forward packets."""
+    return any(
+        server.real.forwarding is Forwarding.MASQUERADING
+        for service in file.services
+        for server in service.servers
+    )

@@ -1,0 +1,300 @@
+"""Reconciling, which every way in ends with: read the table, decide, remember, apply, read again.
+
+It runs under the lock, so that runs are one after the other. What was decided is written before
+the kernel is told, and confirmed after; a run that is killed in between leaves lines in the journal
+that the next run settles by looking at the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable
+
+from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
+from lvsalert.ipvs.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
+from lvsalert.ipvs.plan import Change, plan
+from lvsalert.ipvs.table import Endpoint, Table
+from lvsalert.ledger.database import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
+from lvsalert.ledger.journal import Entry
+from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.text import Words
+from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
+from lvsalert.startup import NamedTuple
+
+_DAY = 86400.0
+
+
+class Director(NamedTuple):
+    """The director that is worked on, as this process gets at it.
+
+    That is the door to its kernel, its state directory, the seconds to wait for other runs, and the
+    days that its journal is kept.
+    """
+
+    door: Ipvsadm
+    state_dir: str
+    lock_timeout: float
+    journal_days: float
+
+
+class Author(NamedTuple):
+    """Who changes the table, and why; ``reasons`` are by service and real server."""
+
+    who: str
+    why: str
+    reasons: Mapping[VirtualService, Mapping[Endpoint, str]] = {}
+
+
+class Proposal(NamedTuple):
+    """What a decision comes to: the table that should be, or None where nothing is to happen.
+
+    ``told`` is what else was found on the way, for who asked for the decision.
+    """
+
+    desired: Table | None
+    author: Author
+    told: Any = None
+
+
+class Reconciled(NamedTuple):
+    """What was done: the changes, what went wrong with the ledger, and whether it remembers.
+
+    ``told`` is that of the proposal.
+    """
+
+    changes: Sequence[Change]
+    troubles: Sequence[LvsalertError]
+    is_remembered: bool
+    told: Any
+
+
+Decide = Callable[[Table, Ledger], Proposal]
+"""Gets the table and the ledger, writes to the ledger what it learns, returns what it proposes."""
+
+
+def reconcile(director: Director, decide: Decide, *, dry_run: bool = False) -> Reconciled:
+    """Bring the table to what ``decide`` proposes, and journal it.
+
+    A ledger that cannot be used takes nothing from the table's due: ``decide`` then gets an empty
+    one in memory, and the trouble comes back. It may so be called more than once. With ``dry_run``
+    nothing is written anywhere. NotDoneError where the table cannot be had or be brought there.
+    """
+    troubles: list[LvsalertError] = []
+    with _locked(director):
+        actual = director.door.read()
+
+        def prepare(ledger: Ledger) -> _Prepared:
+            return _prepare(ledger, actual, decide, director.journal_days, dry_run=dry_run)
+
+        with contextlib.ExitStack() as stack:
+            found = _remembered(director.state_dir, prepare, troubles, dry_run=dry_run)
+            ledger, prepared = found or (Ledger.in_memory(), None)
+            stack.callback(ledger.close)
+            prepared = prepared or prepare(ledger)
+            if prepared.changes and not dry_run:
+                director.door.apply(prepared.changes, prepared.desired)
+                _confirm(ledger, prepared.last, director.state_dir, troubles)
+    return Reconciled(prepared.changes, troubles, ledger.is_lasting, prepared.told)
+
+
+@contextlib.contextmanager
+def _locked(director: Director) -> Iterator[None]:
+    """Hold the lock in the state directory, or the common one where there can be none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(
+                director.door.locked(lock_path(director.state_dir), director.lock_timeout)
+            )
+        except LockTimeoutError:
+            raise
+        except IpvsadmError:
+            stack.enter_context(director.door.locked(FALLBACK_LOCK, director.lock_timeout))
+        yield
+
+
+class _Prepared(NamedTuple):
+    changes: Sequence[Change]
+    desired: Table
+    last: int
+    told: Any
+
+
+def _remembered(
+    state_dir: str,
+    prepare: Callable[[Ledger], _Prepared],
+    troubles: list[LvsalertError],
+    *,
+    dry_run: bool,
+) -> tuple[Ledger, _Prepared] | None:
+    """Prepare with the ledger in ``state_dir``; a broken one is moved aside and begun anew.
+
+    None where neither can be used; what went wrong is added to ``troubles``.
+    """
+    path = os.path.join(state_dir, FILE_NAME)
+    if dry_run and not os.path.exists(path):
+        return None
+    try:
+        try:
+            return _with_ledger(state_dir, prepare)
+        except CorruptError as error:
+            troubles.append(error)
+            if dry_run:
+                return None
+            aside = set_aside(state_dir, time.time())
+            troubles.append(LedgerError(f"{path}: moved aside as {aside}, and a new one begun"))
+            return _with_ledger(state_dir, prepare)
+    except LedgerError as error:
+        troubles.append(error)
+    except OSError as error:
+        troubles.append(LedgerError(f"{path}: cannot be moved aside: {error.strerror}"))
+    return None
+
+
+def _with_ledger(
+    state_dir: str, prepare: Callable[[Ledger], _Prepared]
+) -> tuple[Ledger, _Prepared]:
+    ledger = Ledger.open(state_dir)
+    try:
+        return ledger, prepare(ledger)
+    except sqlite3.Error as error:
+        ledger.close()
+        raise ledger_error(os.path.join(state_dir, FILE_NAME), error) from None
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def _prepare(
+    ledger: Ledger, actual: Table, decide: Decide, days: float, *, dry_run: bool
+) -> _Prepared:
+    """Decide, and write down what is about to happen."""
+    ledger.begin()
+    _settle(ledger, actual)
+    ledger.expire(time.time())
+    desired, author, told = decide(actual, ledger)
+    if desired is None:
+        ledger.rollback()
+        return _Prepared((), actual, 0, told)
+    changes = plan(actual, desired)
+    if dry_run:
+        ledger.rollback()
+        return _Prepared(changes, desired, 0, told)
+    now = time.time()
+    entries = [each for change in changes for each in _entries(change, author, now, actual)]
+    last = ledger.journal.intend(entries)
+    ledger.journal.trim(now - days * _DAY)
+    ledger.commit()
+    return _Prepared(changes, desired, last, told)
+
+
+def _confirm(ledger: Ledger, last: int, state_dir: str, troubles: list[LvsalertError]) -> None:
+    try:
+        ledger.begin()
+        ledger.journal.confirm(last)
+        ledger.commit()
+    except sqlite3.Error as error:
+        troubles.append(ledger_error(os.path.join(state_dir, FILE_NAME), error))
+
+
+def _settle(ledger: Ledger, actual: Table) -> None:
+    """Confirm what a killed run did change, and withdraw what it did not."""
+    unfinished = ledger.journal.unfinished()
+    if not unfinished:
+        return
+    state = {
+        (str(virtual), join_endpoint(*endpoint)): entry_words(real)
+        for virtual, service in actual.items()
+        for endpoint, real in service.real_servers.items()
+    }
+    services = {str(virtual) for virtual in actual}
+    for entry in unfinished:
+        if entry.real:
+            is_made = state.get((entry.virtual, entry.real)) == entry.words["after"]
+        else:
+            is_made = (entry.virtual in services) == bool(entry.words["after"])
+        if not is_made:
+            ledger.journal.withdraw(entry.id)
+    ledger.journal.confirm(unfinished[-1].id)
+
+
+def _entries(change: Change, author: Author, now: float, actual: Table) -> list[Entry]:
+    """Return a change as lines of the journal; a service that goes takes its servers with it."""
+    named = change.after or change.before
+    standing = actual.get(change.virtual)
+    if named is not None or standing is None:
+        return [_entry(change, author, now)]
+    whole = _entry(change, author, now)
+    stood = ("-A", *change.virtual.words(), "-s", standing.scheduler, *standing.flags)
+    lost = standing.real_servers.values() if change.words[0] == "-D" else ()
+    return [
+        *(_entry(Change(change.virtual, (), real, None), author, now) for real in lost),
+        whole._replace(words={**whole.words, "before": stood}),
+    ]
+
+
+def _entry(change: Change, author: Author, now: float) -> Entry:
+    named = change.after or change.before
+    real, why = "", author.why
+    if named is None:
+        before, after = _service_states(change)
+        words: dict[str, Words | None] = {"before": None, "after": change.words if after else None}
+    else:
+        before, after = entry_text(change.before), entry_text(change.after)
+        words = {"before": entry_words(change.before), "after": entry_words(change.after)}
+        reasons = author.reasons.get(change.virtual, {})
+        real, why = named.endpoint, reasons.get(named[:2]) or why
+    return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words)
+
+
+def _service_states(change: Change) -> tuple[str, str]:
+    verb = change.words[0]
+    return ("" if verb == "-A" else "stands", "" if verb == "-D" else "stands")
+
+
+def entry_words(real: RealServer | None) -> Words | None:
+    """Return an entry in the words of ipvsadm, None where there is none."""
+    return None if real is None else _words_of(real[2:])
+
+
+def entry_text(real: RealServer | None) -> str:
+    """Return an entry in the words of the log: ``out``, or ``dr weight 5``."""
+    return "out" if real is None else _state_of(real[2:])
+
+
+_SPELLED = {
+    Forwarding.GATEWAYING: "dr",
+    Forwarding.MASQUERADING: "nat",
+    Forwarding.TUNNELLING: "tun",
+}
+# An entry but for its address and port, which hundreds of changes have in common.
+_Kind = tuple[Forwarding, int, int, int, tuple[str, ...]]
+_REMEMBERED = 1 << 10
+
+
+@functools.lru_cache(_REMEMBERED)
+def _words_of(kind: _Kind) -> Words:
+    return RealServer("", 0, *kind).words()
+
+
+@functools.lru_cache(_REMEMBERED)
+def _state_of(kind: _Kind) -> str:
+    forwarding, weight, upper, lower, _ = kind
+    limits = f" thresholds {upper}/{lower}" if upper or lower else ""
+    return f"{_SPELLED[forwarding]} weight {weight}{limits}"
+
+
+_VERBS = {"-A": "created", "-E": "changed", "-D": "deleted"}
+
+
+def describe(change: Change, who: str) -> str:
+    """Return a change as one line: who asked, the virtual service, the real server, was and is."""
+    named = change.after or change.before
+    if named is None:
+        return f"{who}: {change.virtual}: virtual service {_VERBS[change.words[0]]}"
+    was, now = entry_text(change.before), entry_text(change.after)
+    return f"{who}: {change.virtual}: {named.endpoint} was {was}, is {now}"

@@ -1,0 +1,211 @@
+"""Setting up the services of the director's file, with the real servers that are alive."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+from lvsalert.director import maintenance
+from lvsalert.director.file_rules import with_thresholds
+from lvsalert.director.policy import Member, Rules, Want, decide
+from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.verdicts import Source, Verdict, take_checks
+from lvsalert.errors import LvsalertError
+from lvsalert.ipvs.plan import Change
+from lvsalert.ipvs.table import Endpoint, Service, Table
+from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
+from lvsalert.ldirectord.watches import Watch
+from lvsalert.ledger.accepted import Accepted
+from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.records import DIRECTOR, OPERATOR, Cause, LastRun, ServerMemory
+from lvsalert.model import RealServer, VirtualService, join_endpoint
+from lvsalert.startup import NamedTuple
+
+
+class FirstCheck(NamedTuple):
+    """What a check before the start found of one watch: the failed real servers, and why.
+
+    ``is_told`` is False where the check could not tell, for the reason in ``remark``.
+    """
+
+    watch: Watch
+    failed: Mapping[Endpoint, str]
+    is_told: bool
+    remark: str
+
+
+class Outcome(NamedTuple):
+    """What was done: the changes, what could not be remembered, and what the user should know."""
+
+    changes: Sequence[Change]
+    troubles: Sequence[LvsalertError]
+    remarks: Sequence[str]
+
+
+def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
+    """Return the services that a file at one of ``paths`` had when it was last set up."""
+    return [
+        run.virtual
+        for run in ledger.runs()
+        if run.source == DIRECTOR and run.options.get(OPTION) in paths
+    ]
+
+
+class Setup(NamedTuple):
+    """What is to be set up: the file, who asks, and what the checks before it found."""
+
+    file: DirectorFile
+    who: str
+    why: str
+    watches: Mapping[VirtualService, Sequence[Watch]]
+    checked: Sequence[FirstCheck]
+    kept_out: Mapping[Endpoint, str]
+    now: float
+
+    def checked_of(self, service: FileService) -> list[FirstCheck]:
+        """Return what the checks found of a service's watches."""
+        return [each for each in self.checked if each.watch in self.watches[service.virtual]]
+
+    def options(self, service: FileService) -> dict[str, str]:
+        """Return what others are to know of a service, as variables of lvs.alert."""
+        options = {OPTION: self.file.path}
+        if service.own_fallback is not None:
+            options["LVSALERT_FALLBACK"] = service.own_fallback.endpoint
+        return options
+
+
+def set_up(director: Director, setup: Setup) -> Outcome:
+    """Bring the table to the file, and say of whom that is not all."""
+    done = reconcile(director, functools.partial(_propose, setup))
+    return Outcome(done.changes, done.troubles, done.told)
+
+
+def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
+    """Return the table with the file's services in it, and remarks on who stays out.
+
+    From now on the alerts go by what the file says here.
+    """
+    ledger.files.accept(Accepted(setup.file.path, setup.file.text, setup.now))
+    remarks = [
+        f"{each.watch.group}/{each.watch.service}: could not be checked: {each.remark}"
+        for each in setup.checked
+        if not each.is_told
+    ]
+    reasons: dict[VirtualService, Mapping[Endpoint, str]] = {}
+    desired = dict(actual)
+    for virtual in kept(ledger, [setup.file.path]):
+        for key in [each for each in desired if str(each) == virtual]:
+            del desired[key]
+        ledger.forget_run(virtual, DIRECTOR)
+    for service in setup.file.services:
+        standing = actual.get(service.virtual)
+        wanted = _service(setup, ledger, service, standing)
+        desired[service.virtual], reasons[service.virtual] = wanted.service, wanted.reasons
+        remarks += wanted.remarks
+        options = setup.options(service)
+        ledger.set_run(LastRun(str(service.virtual), DIRECTOR, "", setup.now, options))
+    return Proposal(desired, Author(setup.who, setup.why, reasons), remarks)
+
+
+class _Wanted(NamedTuple):
+    """A service as it should be, why its real servers are in or out, and who stays out."""
+
+    service: Service
+    reasons: Mapping[Endpoint, str]
+    remarks: Sequence[str]
+
+
+def _service(
+    setup: Setup, ledger: Ledger, service: FileService, standing: Service | None
+) -> _Wanted:
+    """Return a service of the file as it should be."""
+    key = str(service.virtual)
+    checked = setup.checked_of(service)
+    _note_checks(ledger, key, checked, setup.now)
+    maintenance.note(ledger, key, service.endpoints, setup.kept_out, now=setup.now)
+    causes = _causes_of_members(ledger, key, service)
+    failed = {endpoint: reason for each in checked for endpoint, reason in each.failed.items()}
+    memories = ledger.memories(key)
+    base = _base(service, standing)
+    members = []
+    for server in service.servers:
+        real = base.real_servers.get(server.endpoint)
+        want = _want(service, causes.get(server.endpoint, ()), server.endpoint in failed)
+        if want is Want.OUT and real is not None and _is_handled(real, memories, server.endpoint):
+            want = Want.STAY
+        members.append(Member(server.real, want))
+    remarks = [
+        f"{service.virtual}: {join_endpoint(*member.endpoint)} stays out: "
+        + (failed.get(member.endpoint) or _why_out(causes.get(member.endpoint, ())))
+        for member in members
+        if member.want is Want.OUT
+    ]
+    reasons = failed | {
+        endpoint: "; ".join(each.reason for each in every) for endpoint, every in causes.items()
+    }
+    rules = Rules(quiesce=service.configured.quiescent, fallback=service.own_fallback)
+    decision = decide(base, members, memories, rules, now=setup.now, connections={})
+    ledger.remember(key, decision.memories)
+    return _Wanted(with_thresholds(decision.service, service), reasons, remarks)
+
+
+def _note_checks(ledger: Ledger, key: str, checked: Sequence[FirstCheck], now: float) -> None:
+    """Write what the checks found into the ledger, under the names of mon's own checks.
+
+    mon's first check so takes back what was said here.
+    """
+    for each in checked:
+        if each.is_told:
+            verdicts = [
+                Verdict(
+                    server.real,
+                    server.endpoint in each.failed,
+                    each.failed.get(server.endpoint, ""),
+                )
+                for server in each.watch.servers
+            ]
+            source = Source(f"{each.watch.group}/{each.watch.service}", int(now))
+            take_checks(ledger, key, verdicts, source, now=now)
+
+
+def _base(service: FileService, standing: Service | None) -> Service:
+    """Return the service of the file with those of its real servers that stand in the table."""
+    have = {} if standing is None else standing.real_servers
+    asked = set(service.endpoints)
+    return service.empty._replace(
+        real_servers={endpoint: real for endpoint, real in have.items() if endpoint in asked}
+    )
+
+
+def _causes_of_members(
+    ledger: Ledger, key: str, service: FileService
+) -> dict[Endpoint, list[Cause]]:
+    """Return the causes of a service's real servers.
+
+    Those of others are forgotten, as they left the file, apart from what an operator said.
+    """
+    causes = ledger.causes(key)
+    for endpoint in causes.keys() - set(service.endpoints):
+        for cause in causes.pop(endpoint):
+            if cause.cause != OPERATOR:
+                ledger.forget(key, endpoint, cause.cause)
+    return causes
+
+
+def _want(service: FileService, causes: Sequence[Cause], failed: bool) -> Want:
+    is_out = service.configured.check.type == "off" or failed or causes
+    return Want.OUT if is_out else Want.IN
+
+
+def _is_handled(
+    real: RealServer, known: Mapping[Endpoint, ServerMemory], endpoint: Endpoint
+) -> bool:
+    """Return whether an alert has done with an entry what its cause asks for.
+
+    That is weight 0, for now or for good, or that it is kept in for the floor.
+    """
+    return real.weight == 0 or known.get(endpoint, ServerMemory()).held
+
+
+def _why_out(causes: Sequence[Cause]) -> str:
+    return "; ".join(f"{each.cause}: {each.reason}" for each in causes) or "checktype = off"

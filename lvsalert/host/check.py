@@ -1,0 +1,161 @@
+"""lvs-director check: what the current user can use, and what to do about what it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lvsalert.checks.icmp_socket import EchoSocket
+from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
+from lvsalert.host import access, install
+from lvsalert.ipvs.ipvsadm import Ipvsadm, lock_path
+from lvsalert.mon.plugins import PLUGINS, searched
+from lvsalert.startup import NamedTuple
+
+# Where the door to the kernel looks for a program that is named without a folder.
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+_PROC_TABLE = "/proc/net/ip_vs"
+_CAP_NET_ADMIN = 12
+_SYSTEMD = "lvs-director install --systemd"
+
+
+class Subject(NamedTuple):
+    """What to look at, as the commands' options name it; the time-out is in seconds."""
+
+    ipvsadm: str
+    ipvsadm_timeout: float
+    state_dir: str
+    mon_cf: str
+    mon_user: str | None
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; ``todo`` is what to do about it, None where it is usable."""
+
+    name: str
+    found: str
+    todo: str | None = None
+
+
+def run(subject: Subject) -> list[Finding]:
+    """Return all findings. UsageError where ``mon_user`` is named and is not there."""
+    user = access.account(subject.mon_user)
+    return [
+        *_table(Ipvsadm(subject.ipvsadm, subject.ipvsadm_timeout)),
+        _icmp(),
+        _lock(subject.state_dir, user),
+        *_search(Path(subject.mon_cf)),
+        _interpreter(user),
+    ]
+
+
+def _table(door: Ipvsadm) -> Iterator[Finding]:
+    """Look at ipvsadm, the kernel's IPVS and the permission, which stand in each other's way."""
+    path = shutil.which(door.program, path=_PATH)
+    trouble = None
+    services = 0
+    try:
+        services = len(door.read())
+    except IpvsadmError as error:
+        trouble = str(error)
+    kernel = trouble is None or Path(_PROC_TABLE).exists()
+    permitted = trouble is None or _has_net_admin()
+    if path is None:
+        todo = "install it (apt-get install ipvsadm), or name it by --ipvsadm"
+        yield Finding("ipvsadm", f"there is no program {door.program}", todo)
+    elif trouble is not None and kernel and permitted:
+        yield Finding("ipvsadm", trouble, f"see what {path} -Sn says")
+    else:
+        yield Finding("ipvsadm", path)
+    if trouble is None:
+        yield Finding("IPVS", f"virtual services in the table: {services}")
+    elif kernel:
+        yield Finding("IPVS", f"loaded: {_PROC_TABLE}")
+    else:
+        said = re.search("Can't initialize ipvs[^;]*", trouble) if permitted else None
+        todo = f"as root: modprobe ip_vs, and for every boot: {_SYSTEMD}"
+        yield Finding("IPVS", f"not loaded: {said[0] if said else f'no {_PROC_TABLE}'}", todo)
+    if permitted:
+        yield Finding("permission", "the table can be had" if trouble is None else "CAP_NET_ADMIN")
+    else:
+        yield Finding("permission", "no CAP_NET_ADMIN", f"be root, or for mon: {_SYSTEMD}")
+
+
+def _has_net_admin() -> bool:
+    """Return whether this process has CAP_NET_ADMIN in effect (proc(5), capabilities(7))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+    return False
+
+
+def _icmp() -> Finding:
+    """Open the socket that fping.monitor would open."""
+    try:
+        echo = EchoSocket(socket.AF_INET, 1)
+    except PrivilegeError:
+        todo = f"sysctl net.ipv4.ping_group_range='0 2147483647', or for mon: {_SYSTEMD}"
+        return Finding("ICMP", "neither a raw socket nor a datagram socket may be opened", todo)
+    except OSError as error:
+        return Finding("ICMP", f"no socket: {error.strerror}", "see icmp(7)")
+    with socket.socket(fileno=os.dup(echo.fileno())) as same:
+        kind = "raw" if same.type == socket.SOCK_RAW else "datagram"
+    echo.close()
+    return Finding("ICMP", f"{kind} socket")
+
+
+def _lock(state_dir: str, user: access.Account) -> Finding:
+    """Take the lock that every run takes; one that another run holds can be used too."""
+    path = lock_path(state_dir)
+    in_its_place = Path(path).parent == Path(state_dir)
+    try:
+        with Ipvsadm("", 0).locked(path, 0):
+            pass
+    except LockTimeoutError:
+        pass
+    except IpvsadmError as error:
+        owned = state_dir if in_its_place else path
+        todo = f"be {user.name} or root; as root: chown -R {user.name}: {owned}"
+        return Finding("lock", str(error), todo)
+    return Finding("lock", path if in_its_place else f"{path}, as there is no {state_dir}")
+
+
+def _search(mon_cf: Path) -> Iterator[Finding]:
+    """Look which program mon would find for each plugin's name."""
+    try:
+        text = mon_cf.read_text(errors="replace")
+    except OSError as error:
+        todo = "install mon (apt-get install mon), or name its file by --mon-cf"
+        yield Finding("mon.cf", f"{mon_cf}: {error.strerror}", todo)
+        return
+    for keyword, folders in searched(text).items():
+        path = os.pathsep.join(folders)
+        found = {name: shutil.which(name, path=path) for name in PLUGINS[keyword]}
+        others = [
+            at or f"no {name}" for name, at in found.items() if at is None or not _is_ours(at)
+        ]
+        if others:
+            todo = f"lvs-director install, and the {keyword} that it prints into {mon_cf}"
+            yield Finding(keyword, f"mon finds {', '.join(others)}", todo)
+        else:
+            yield Finding(keyword, f"mon finds {', '.join(filter(None, found.values()))}")
+
+
+def _is_ours(path: str) -> bool:
+    """Return whether a program is one of ours, installed, of a checkout or of a package."""
+    try:
+        return b"lvsalert" in Path(path).read_bytes()
+    except OSError:
+        return False
+
+
+def _interpreter(user: access.Account) -> Finding:
+    trouble = install.interpreter_trouble(user)
+    if trouble is not None:
+        return Finding("interpreter", trouble, install.interpreter_advice(user))
+    return Finding("interpreter", f"{sys.executable}, for the user {user.name}")

@@ -1,0 +1,48 @@
+#!/bin/sh
+# The table of the director's file.
+#
+# lvs [FILE] start|stop|status
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+unset LC_ALL
+if [ -r /etc/default/lvs-director ]; then
+    set -a
+    . /etc/default/lvs-director
+    set +a
+fi
+if [ $# -gt 1 ]; then
+    argument=$1
+    shift
+else
+    argument=www
+fi
+
+lvs_director() {
+    @lvs_director "$@"
+}
+do_start() {
+    lvs_director start "$argument"
+}
+
+do_stop() {
+    lvs_director stop "$argument"
+}
+
+# heartbeat asks before each start: an empty table is an answer that takes no interpreter.
+do_status() {
+    if [ -n "$("${LVSALERT_IPVSADM:-ipvsadm}" -Sn 2>/dev/null)" ] &&
+        [ "$(lvs_director status "$argument" 2>/dev/null)" = running ]; then
+        echo running
+    else
+        echo stopped
+        exit 3
+    fi
+}
+
+case ${1:-} in
+    start | stop | status) "do_$1" ;;
+    *)
+        echo "usage: lvs [FILE] start|stop|status" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,118 @@
+"""The files that ``lvs-director install`` writes, as values, and the mark that tells its own.
+
+Nothing here writes one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lvsalert.errors import UsageError
+from lvsalert.mon.plugins import FOLDERS, PLUGINS
+from lvsalert.startup import NamedTuple
+from lvsalert.templates import filled
+
+STATE_DIR_MODE = 0o770
+# execve(2): kernels before 5.1 cut the first line of a script here.
+_SHEBANG_BYTES = 127
+_MARK = re.compile(
+    rb"^# Written by lvs-director install --prefix (\S+), folders made: (\d+), sha256: (\w{64})$",
+    re.MULTILINE,
+)
+
+
+class File(NamedTuple):
+    """A file to be: ``first`` stands before the mark (a script's first line), ``rest`` after it."""
+
+    path: str
+    mode: int
+    first: str
+    rest: str
+
+
+class Mark(NamedTuple):
+    """What the mark of a written file says.
+
+    ``prefix`` is the prefix it was written for, ``made`` how many of its folders, from the
+    innermost outwards, were made for it; ``intact`` whether the file is as it was written.
+    """
+
+    prefix: str
+    made: int
+    intact: bool
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the prefix where mon.cf can name it; UsageError otherwise."""
+    if not prefix.isprintable() or " " in prefix or ":" in prefix:
+        raise UsageError(f"{prefix!r} cannot be a prefix: mon.cf takes no blank or colon in it")
+    return prefix
+
+
+def plugin_files(prefix: str, interpreter: str, folders: Sequence[str]) -> list[File]:
+    """Return the plugins under ``prefix``.
+
+    They run with ``interpreter`` and look for modules in its standard library, then in
+    ``folders``. Nothing of the environment counts (-I), and the start spares the search for further
+    folders (-S). UsageError where execve(2) could not take the interpreter's path from a script.
+    """
+    shebang = f"#!{interpreter} -IS\n"
+    if " " in interpreter or not interpreter.isprintable():
+        raise UsageError(f"{interpreter!r} cannot be a script's interpreter: it has a blank in it")
+    if len(shebang.encode()) > _SHEBANG_BYTES:
+        raise UsageError(
+            f"{interpreter!r} cannot be a script's interpreter: its path is too long"
+            f" ({_SHEBANG_BYTES} bytes with '#!' and '-IS')"
+        )
+    return [
+        File(f"{prefix}/{FOLDERS[keyword]}/{name}", 0o755, shebang, _script(name, folders))
+        for keyword, names in PLUGINS.items()
+        for name in names
+    ]
+
+
+def _script(name: str, folders: Sequence[str]) -> str:
+    function = name.replace(".", "_")
+    return filled("plugin.template", program=name, function=function, folders=f"{list(folders)!a}")
+
+
+def modules() -> list[str]:
+    """Return IPVS and its schedulers, as far as every kernel since 4.18 has them."""
+    return filled("modules-load.conf").split()
+
+
+def system_files() -> list[File]:
+    """Return the drop-in for Debian's mon.service and the list for modules-load.d(5).
+
+    The service runs as User=mon without any capability, and may not load modules. Its state
+    directory gets the owner that the unit runs as (systemd.exec(5)).
+    """
+    return [
+        File(
+            "/etc/systemd/system/mon.service.d/lvsalert.conf", 0o644, "", filled("mon.service.conf")
+        ),
+        File("/etc/modules-load.d/lvsalert.conf", 0o644, "", filled("modules-load.conf")),
+    ]
+
+
+def signed(file: File, prefix: str, made: int) -> bytes:
+    """Return the bytes of a file with its mark: the SHA-256 sum is of all but the sum itself."""
+    import hashlib
+
+    first, rest = file.first.encode(), file.rest.encode()
+    mark = f"# Written by lvs-director install --prefix {prefix}, folders made: {made}, sha256: "
+    total = hashlib.sha256(first + mark.encode() + b"\n" + rest).hexdigest()
+    return first + mark.encode() + total.encode() + b"\n" + rest
+
+
+def read_mark(data: bytes) -> Mark | None:
+    """Return the mark of a file's bytes, or None where there is none."""
+    import hashlib
+
+    found = _MARK.search(data)
+    if found is None:
+        return None
+    total = hashlib.sha256(data[: found.start(3)] + data[found.end(3) :]).hexdigest()
+    prefix, made, written = (each.decode(errors="replace") for each in found.groups())
+    return Mark(prefix, int(made), total == written)

@@ -1,0 +1,127 @@
+"""The mon.cf for the director's file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from lvsalert.errors import UsageError
+from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
+from lvsalert.ldirectord.watches import Watch, watches_of
+from lvsalert.model import VirtualService
+from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
+from lvsalert.templates import filled
+
+_PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
+_ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
+# An end that mon takes for blanks to drop, or for a line that goes on.
+_IS_CUT = re.compile(r"[\s\\]\Z")
+_AND = " and "
+_FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.*)\.\n")
+_PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
+
+
+def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
+    """Return the mon.cf that watches every service of ``files``, with our plugins in ``prefix``.
+
+    UsageError for a value that cannot stand in a mon.cf, and for a service that two files have.
+    """
+    _check_apart(files)
+    watches = [
+        (file, service, watch)
+        for file in files
+        for service in file.services
+        for watch in watches_of(service)
+    ]
+    folders = {
+        keyword: f"{prefix}/{folder}:/usr/lib/mon/{folder}"
+        for keyword, folder in zip(PLUGINS, ("mon.d", "alert.d"))
+    }
+    processes = str(max(20, 2 * len(watches)))
+    paths = _AND.join(file.path for file in files)
+    head = filled("mon.cf.head", paths=paths, processes=processes, **folders)
+    groups = "".join(
+        f"\nhostgroup {watch.group} {' '.join(watch.hosts)}\n" for _, _, watch in watches
+    )
+    return (
+        head
+        + groups
+        + "".join("\n" + "".join(f"{line}\n" for line in _watch(*each)) for each in watches)
+    )
+
+
+def written_from(text: str) -> list[str]:
+    """Return the files from which a mon.cf was written, none where we did not write it."""
+    found = _FIRST_LINE.match(text)
+    return found[1].split(_AND) if found else []
+
+
+def _check_apart(files: Sequence[DirectorFile]) -> None:
+    seen: dict[VirtualService, str] = {}
+    for file in files:
+        for service in file.services:
+            other = seen.setdefault(service.virtual, file.path)
+            if other != file.path:
+                line = service.configured.line
+                raise UsageError(f"{file.path}:{line}: {service.virtual}: is in {other} too")
+
+
+def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[str]:
+    yield f"watch {watch.group}"
+    yield f"    service {watch.service}"
+    yield f"        interval {watch.interval}s"
+    yield f"        monitor {' '.join(map(_word, watch.monitor))}"
+    for name, value in {**watch.variables, OPTION: file.path}.items():
+        yield f"        {name}={_value(name, value)}"
+    yield "        redistribute lvs.alert"
+    email = service.configured.email
+    # ldirectord is running all the while that mon checks.
+    if email.addresses and "running" in email.states:
+        sender = f"-f {email.sender} " if _is_plain(email.sender) else ""
+        yield "        period wd {Sun-Sat}"
+        if email.every:
+            yield f"            alertevery {email.every}s"
+        else:
+            yield "            numalerts 1"
+        for address in email.addresses:
+            yield f"            alert mail.alert {sender}{address}"
+            yield f"            upalert mail.alert {sender}{address}"
+
+
+def _is_plain(sender: str | None) -> bool:
+    """Return whether there is a sender that can be handed to mail.alert, which runs a shell."""
+    return sender is not None and _ADDRESS.fullmatch(sender) is not None
+
+
+def shortfalls(file: DirectorFile) -> list[str]:
+    """Return what of the file the mon.cf leaves out."""
+    senders = {service.configured.email.sender for service in file.services} - {None}
+    return [
+        f"{file.path}: emailalertfrom: {sender!r} is no bare address, so it is left out"
+        for sender in senders
+        if not _is_plain(sender)
+    ]
+
+
+def _value(name: str, value: str) -> str:
+    """Return a value as it stands behind ``NAME=``; mon takes the rest of the line.
+
+    A regular expression whose end mon would not take gets one that matches nothing. UsageError for
+    what cannot stand there.
+    """
+    backslashes = len(value) - len(value.rstrip("\\"))
+    if name in _PATTERNS and backslashes % 2 == 0 and _IS_CUT.search(value):
+        value += "(?:)"
+    if not value.replace("\t", " ").isprintable() or _IS_CUT.search(value):
+        raise UsageError(f"{name}: {value!r} cannot stand in a mon.cf")
+    return value
+
+
+def _word(word: str) -> str:
+    """Return a word of a monitor's line, quoted for mon's quotewords where it has to be."""
+    if _PLAIN.fullmatch(word):
+        return word
+    if not word.isprintable():
+        raise UsageError(f"{word!r} cannot stand in a mon.cf")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

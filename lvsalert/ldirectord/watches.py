@@ -1,0 +1,129 @@
+"""What mon is to watch for each virtual service of the director's file. No I/O.
+
+The same values are the mon.cf that ``lvs-director mon-config`` prints, and the check that
+``lvs-director start`` makes before it lets traffic to a real server.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from lvsalert.ldirectord.config import Check
+from lvsalert.ldirectord.file import DirectorFile, FileService, Server, source_of
+from lvsalert.ldirectord.monitors import PING, monitor_of
+from lvsalert.ldirectord.perl_regex import translate
+from lvsalert.model import Protocol, VirtualService, join_endpoint
+from lvsalert.mon.plugins import lacking
+from lvsalert.startup import NamedTuple
+
+# Checks that never fail a real server: nothing is to be watched.
+_UNWATCHED = frozenset(("off", "on"))
+
+
+class Watch(NamedTuple):
+    """One of mon's watches: a hostgroup, a service, a monitor with its variables.
+
+    ``hosts`` are as the monitor takes them, each with the real servers that it stands for;
+    ``interval`` is in seconds. ``variables`` are the service's VAR=value lines, for the monitor and
+    the alert alike; they hold what may have blanks. ``lacks`` says what is checked less than
+    ldirectord does.
+    """
+
+    group: str
+    service: str
+    hosts: Mapping[str, Sequence[Server]]
+    interval: int
+    monitor: tuple[str, ...]
+    variables: Mapping[str, str]
+    lacks: str = ""
+
+    @property
+    def servers(self) -> list[Server]:
+        """Return the real servers that are watched."""
+        return [server for servers in self.hosts.values() for server in servers]
+
+
+def watches_of(service: FileService) -> list[Watch]:
+    """Return what watches a virtual service, none where its check cannot fail.
+
+    Real servers with a request or an answer of their own have a watch of their own.
+    """
+    check = service.configured.check
+    if check.type in _UNWATCHED or (check.type == "negotiate" and check.service == "none"):
+        return []
+    alike: dict[tuple[str, str], list[Server]] = defaultdict(list)
+    for server in service.servers:
+        own = server.configured
+        request = check.request if own.request is None else own.request
+        receive = check.receive if own.receive is None else own.receive
+        alike[request, receive].append(server)
+    group, name = source_of(service)
+    told = _names(service.virtual)
+    found = []
+    for number, ((request, receive), servers) in enumerate(alike.items(), 1):
+        asked = check._replace(request=request, receive=translate(receive))
+        is_udp = service.virtual.protocol is Protocol.UDP
+        if asked.type == "connect" and is_udp:
+            # As ldirectord does, since a datagram's port takes no connection.
+            asked = asked._replace(type="ping")
+        hosts, port = _hosts(asked, servers)
+        monitor = monitor_of(asked, port, service.virtual.protocol)
+        if monitor.words[0] == PING:
+            # A ping knows no ports.
+            hosts, _ = _hosts(asked._replace(type="ping"), servers)
+        found.append(
+            Watch(
+                group if number == 1 else f"{group}-{number}",
+                name,
+                hosts,
+                check.interval,
+                monitor.words,
+                {key: text for key, text in monitor.variables.items() if text} | told,
+                monitor.lacks,
+            )
+        )
+    return found
+
+
+def shortfalls(file: DirectorFile) -> list[str]:
+    """Return ``file:line: what`` for each service that is checked less than ldirectord does."""
+    found = []
+    for service in file.services:
+        configured = service.configured
+        about = f"{file.path}:{configured.line}: service = {configured.check.service}: "
+        watches = watches_of(service)
+        told = [watch.lacks for watch in watches] + [lacking(watch.monitor[0]) for watch in watches]
+        found += [about + each for each in dict.fromkeys(told) if each]
+    return found
+
+
+def _names(virtual: VirtualService) -> dict[str, str]:
+    """Return the variables that name a virtual service to external.monitor and lvs.alert."""
+    is_mark = virtual.protocol is Protocol.FWMARK
+    variables = {
+        "LVSALERT_PROTOCOL": "fwm" if is_mark else virtual.protocol.name.lower(),
+        "LVSALERT_VIRTUAL_SERVICE": virtual.words()[1],
+    }
+    if "-6" in virtual.words():
+        variables["LVSALERT_IPV6_FWMARK"] = "1"
+    return variables
+
+
+def _hosts(check: Check, servers: Sequence[Server]) -> tuple[dict[str, list[Server]], int | None]:
+    """Return the hosts as a monitor takes them, and the port that is meant for all of them.
+
+    The port is None where there is none, or where each host carries its own.
+    """
+    ports = {
+        server: check.port_of(server.configured.port or server.real.port) for server in servers
+    }
+    alike = set(ports.values())
+    carries_port = check.type in ("external", "external-perl")
+    is_bare = check.type == "ping" or (len(alike) == 1 and not carries_port)
+    hosts: dict[str, list[Server]] = defaultdict(list)
+    for server, port in ports.items():
+        own = server.configured.port if carries_port else port
+        address = server.real.address
+        hosts[address if is_bare or not own else join_endpoint(address, own)].append(server)
+    return dict(hosts), alike.pop() if is_bare and check.type != "ping" else None

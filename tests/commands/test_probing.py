@@ -1,0 +1,92 @@
+"""The director's own checks before a start: each monitor a process, with a bound of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lvsalert.commands import probing
+from lvsalert.commands.probing import probe
+from lvsalert.ldirectord.file import load
+from lvsalert.ldirectord.watches import Watch, watches_of
+from tests.harness.misbehaving import Client, Misbehaving, refusing, replies
+from tests.harness.waiting import patience
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvsalert.director.setup import FirstCheck
+
+_STARTS = 40
+GOOD = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 64 + b"!"
+
+
+def watches(folder: Path, *services: str) -> list[Watch]:
+    """Return what watches services of a file, each told by its real server and its directives."""
+    text = "".join(
+        f"virtual = 10.0.0.3:{80 + number}\n    real = {service}\n"
+        for number, service in enumerate(services)
+    )
+    path = folder / "www.cf"
+    # An answer has to come in it, on a machine that is busy with guests.
+    seconds = math.ceil(patience(_STARTS))
+    path.write_text(f"negotiatetimeout = {seconds}\nchecktimeout = {seconds}\n{text}")
+    found = load(str(path), lambda _names, _family: {})
+    return [watch for service in found.services for watch in watches_of(service)]
+
+
+def told(checked: FirstCheck) -> list[str]:
+    """Return the reasons of the failed real servers, or why there is no verdict."""
+    return list(checked.failed.values()) if checked.is_told else [checked.remark]
+
+
+def test_an_expression_that_explodes_delays_one_watch(tmp_path: Path) -> None:
+    """It is broken off after its time, and the other watches have their verdicts."""
+    explosive = '    request = "x"\n    receive = "(a+)+$"'
+    with Misbehaving(replies(GOOD), "127.0.0.1") as web, refusing("127.0.0.2") as dead:
+        asked = watches(
+            tmp_path,
+            f"{web.place} masq\n{explosive}\n    service = http",
+            f"{dead} masq\n    checktype = connect",
+            f"{web.place} masq\n{explosive}\n    service = simpletcp",
+            f'{web.place} masq\n    request = "x"\n    receive = "!$"\n    service = http',
+        )
+        found = probe(asked)
+    assert [each.watch for each in found] == asked
+    assert [told(each) for each in found] == [
+        ["http.monitor: ended by SIGALRM"],
+        ["Connection refused"],
+        ["tcp.monitor: ended by SIGALRM"],
+        [],
+    ]
+
+
+def test_a_redirect_is_followed_before_a_start(tmp_path: Path) -> None:
+    """A real server that redirects is judged by the page that it names."""
+
+    def moves(client: Client) -> None:
+        is_first = client.line().startswith(b"GET / ")
+        client.request()
+        client.send(b"HTTP/1.1 301 Moved\r\nLocation: /a\r\n\r\n" if is_first else GOOD)
+
+    with Misbehaving(moves, "127.0.0.1") as web:
+        service = f"{web.place} masq\n    service = http\n    receive ="
+        found = probe(watches(tmp_path, f'{service} "a!"', f'{service} "b!"'))
+    assert [told(each) for each in found] == [
+        [],
+        [f"redirected to http://{web.place}/a: no match for 'b!'"],
+    ]
+
+
+def test_more_watches_than_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is run in its turn, and no descriptor is left open."""
+    monkeypatch.setattr(probing, "_AT_ONCE", 2)
+    before = os.listdir("/proc/self/fd")
+    with refusing("127.0.0.1") as dead:
+        asked = watches(tmp_path, *[f"{dead} masq\n    checktype = connect"] * 5)
+        found = probe(asked)
+    assert [told(each) for each in found] == [["Connection refused"]] * 5
+    assert os.listdir("/proc/self/fd") == before

@@ -1,0 +1,246 @@
+"""The director's file is edited while it runs: what was accepted last counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.alerts import Logged
+from tests.harness.director_file import WEB, Machine
+from tests.harness.mon import Mon
+from tests.harness.nginx import serving
+from tests.harness.places import free_port, is_root
+from tests.harness.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvsalert.commands.entry import Outcome
+    from tests.harness.installation import Installation
+    from tests.harness.standin import StandIn
+
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+HOSTS = "192.0.2.1 192.0.2.2"
+AUTOMATIC = f"autoreload = yes\n{WEB}"
+MORE = "    real = 192.0.2.3:80 gate 7\n    scheduler"
+SLIP = WEB.replace("wlc", "wlc\n    chektype = x")
+CHANGES = {
+    "a slip": (SLIP, r":5: chektype: .*"),
+    "gone": (None, ": No such file or directory"),
+    "another service": (WEB.replace("10.0.0.3:80", "10.0.0.4:80"), None),
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A director with an empty table and a file for one web service."""
+    return Machine(tmp_path, monkeypatch)
+
+
+def alert(machine: Machine, event: str, failed: str = "", hosts: str = HOSTS) -> Outcome:
+    """Run lvs.alert as mon does, whatever the file says by now."""
+    machine.time += 60
+    environ = {
+        "MON_ALERTTYPE": event,
+        "MON_RETVAL": "1" if failed else "0",
+        "LVSALERT_CONFIG": str(machine.file),
+        "LVSALERT_VIRTUAL_SERVICE": "10.0.0.3:80",
+    }
+    argv = ["-s", "on", "-g", "tcp-10.0.0.3-80", "-h", hosts, "-t", str(machine.time)]
+    argv += ["-u"] if event == "up" else []
+    return machine.alert(*argv, environ=environ, stdin=f"{failed}\n")
+
+
+def warnings(machine: Machine) -> list[str]:
+    """What went to syslog at warning or worse."""
+    return [each.text for each in machine.log if isinstance(each, Logged) and each.level <= 4]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_done_to_the_file_stops_no_fail_over(machine: Machine, name: str) -> None:
+    """A dead server goes out and comes back as the file had it when it was accepted."""
+    text, _ = CHANGES[name]
+    machine.with_file("start")
+    before = machine.servers
+    if text is None:
+        machine.file.unlink()
+    else:
+        machine.write(text)
+    done = alert(machine, "failure", "192.0.2.2")
+    assert (done.status, done.stderr, machine.servers) == (0, "", {"192.0.2.1:80": "-g -w 5"})
+    assert (alert(machine, "up").status, machine.servers) == (0, before)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_status_says_that_the_file_has_changed(machine: Machine, name: str) -> None:
+    """With the fault and its place, or with what loads it; for a program too."""
+    text, fault = CHANGES[name]
+    machine.with_file("start")
+    assert str(machine.file) not in machine.run("status").stdout
+    if text is None:
+        machine.file.unlink()
+    else:
+        machine.write(text)
+    last = machine.run("status").stdout.splitlines()[-1]
+    file = re.escape(str(machine.file))
+    if fault is None:
+        newer = rf"{file}: newer than what runs, which was accepted at {WHEN}:"
+        assert re.fullmatch(f"{newer} lvs-director reload {file}", last)
+    else:
+        assert re.fullmatch(rf"{file}{fault}: what was accepted at {WHEN} goes on", last)
+    status, out, error, _ = machine.with_file("status")
+    assert (status, out, error) == (0, "running\n", f"lvs-director: {last}\n")
+    (told,) = json.loads(machine.run("status", "--json").stdout)["files"]
+    assert (told["file"], told["fault"] is None) == (str(machine.file), fault is None)
+
+
+def test_a_file_that_is_taken_by_hand_is_taken_by_reload(machine: Machine) -> None:
+    """Without autoreload an alert goes by what was accepted until then, and by the new after."""
+    machine.with_file("start")
+    before = machine.servers
+    machine.write(WEB.replace("    scheduler", MORE))
+    alert(machine, "up")
+    assert machine.servers == before
+    assert machine.with_file("reload").status == 0
+    assert machine.servers == {**before, "192.0.2.3:80": "-g -w 7"}
+    assert str(machine.file) not in machine.run("status").stdout
+    alert(machine, "failure", "192.0.2.3", f"{HOSTS} 192.0.2.3")
+    assert machine.servers == before
+
+
+def test_a_reload_of_a_slip_leaves_what_was_accepted(machine: Machine) -> None:
+    """The command fails with the place of the fault, and alerts go on as before."""
+    machine.with_file("start")
+    machine.write(SLIP)
+    done = machine.with_file("reload")
+    assert (done.status, done.stderr.count("\n")) == (3, 1)
+    alert(machine, "failure", "192.0.2.2")
+    assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+
+
+def test_autoreload_takes_a_changed_file(machine: Machine) -> None:
+    """The next alert brings the table to it: who came, who left, and who weighs more."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    changed = AUTOMATIC.replace("    real = 192.0.2.2:80 gate 3\n", "").replace("gate 5", "gate 9")
+    machine.write(changed.replace("    scheduler", MORE))
+    assert alert(machine, "up").status == 0
+    assert machine.servers == {"192.0.2.1:80": "-g -w 9", "192.0.2.3:80": "-g -w 7"}
+    added = "director autoreload: tcp 10.0.0.3:80: 192.0.2.3:80 was out, is dr weight 7"
+    assert machine.told.count(added) == 1
+    assert str(machine.file) not in machine.run("status").stdout
+
+
+def test_autoreload_names_a_fault_once_and_takes_it_mended(machine: Machine) -> None:
+    """A slip changes nothing, however often it is seen; another one is named again."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    before = machine.servers
+    machine.write(AUTOMATIC.replace("wlc", "wlc\n    chektype = x"))
+    for _ in range(3):
+        assert alert(machine, "up").status == 0
+    told = [each for each in warnings(machine) if "chektype" in each]
+    assert len(told) == 1
+    assert told[0].startswith(f"{machine.file}:6: chektype: ")
+    assert told[0].endswith(": what was accepted before goes on")
+    machine.write(AUTOMATIC.replace("wlc", "wlc\n    chcktype = x"))
+    for _ in range(2):
+        alert(machine, "up")
+    assert len([each for each in warnings(machine) if "chcktype" in each]) == 1
+    assert machine.servers == before
+    machine.write(AUTOMATIC.replace("gate 5", "gate 6"))
+    alert(machine, "up")
+    assert machine.servers["192.0.2.1:80"] == "-g -w 6"
+
+
+def test_autoreload_does_without_a_name_that_does_not_resolve(machine: Machine) -> None:
+    """What the new text asks for has to be had; else it is a fault as well."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    machine.write(AUTOMATIC.replace("192.0.2.2", "web2.example.com"))
+    assert alert(machine, "failure", "192.0.2.2").status == 0
+    assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+    told = f"{machine.file}:4: web2.example.com: no address found"
+    assert f"{told}: what was accepted before goes on" in warnings(machine)
+
+
+def test_a_stopped_service_is_not_reloaded(machine: Machine) -> None:
+    """After a stop nothing is accepted, so that a mon that still runs sets nothing up."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    machine.with_file("stop")
+    machine.write(AUTOMATIC.replace("gate 5", "gate 6"))
+    alert(machine, "up")
+    assert machine.servers == {}
+
+
+def director(
+    installation: Installation, standin: StandIn, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run lvs-director on the table of the stand-in."""
+    return subprocess.run(
+        [str(installation.bin / "lvs-director"), *words],
+        env={"PATH": "/usr/bin:/bin", **standin.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+@pytest.mark.skipif(
+    shutil.which("mon") is None or shutil.which("nginx") is None,
+    reason="mon or nginx is not installed",
+)
+@pytest.mark.skipif(not is_root(), reason="mon's files are handed to mon's user")
+def test_mon_watches_what_was_added_while_it_runs(
+    folder: Path, standin: StandIn, installation: Installation
+) -> None:
+    """A server that is written into the file is in the table and watched, without a command."""
+    places = {number: f"127.0.6.{number}:{free_port(f'127.0.6.{number}')}" for number in (1, 2)}
+    virtual, file = "10.0.0.3:80", folder / "www.cf"
+
+    def write(*numbers: int) -> None:
+        reals = "".join(f"    real = {places[each]} masq {each}\n" for each in numbers)
+        file.write_text(
+            "autoreload = yes\ncheckinterval = 1\nnegotiatetimeout = 5\n"
+            f'virtual = {virtual}\n{reals}    service = http\n    receive = "test page"\n'
+        )
+
+    web = {number: serving(folder / f"web{number}", place) for number, place in places.items()}
+    with web[1], web[2]:
+        write(1)
+        director(installation, standin, "start", str(file))
+        prefix = str(installation.prefix)
+        mon = Mon(folder / "mon", "", standin.environment)
+        mon_cf = folder / "mon" / "mon.cf"
+        mon_cf.unlink()
+        options = ("--prefix", prefix, "--output", str(mon_cf))
+        assert director(installation, standin, "mon-config", str(file), *options).stdout == (
+            f"wrote         {mon_cf}\n"
+        )
+        for path in (folder / "mon", mon_cf, *standin.state.iterdir()):
+            shutil.chown(path, "mon", "mon")
+        with mon:
+            mon.wait_for_check("tcp-10.0.0.3-80", "http")
+            write(1, 2)
+            standin.wait_for(virtual, set(places.values()), lambda: mon.story)
+            wait_until(
+                lambda: places[2] in mon.command("list group tcp-10.0.0.3-80")[0],
+                lambda: f"mon watches it\n{mon.story}",
+            )
+            assert (folder / "mon" / "mon.cf.old").exists()
+            web[2].kill()
+            standin.wait_for(virtual, {places[1]}, lambda: mon.story)
+            write(1)
+            wait_until(
+                lambda: places[2] not in mon.command("list group tcp-10.0.0.3-80")[0],
+                lambda: f"mon watches it no more\n{mon.story}",
+            )
+            standin.wait_for(virtual, {places[1]}, lambda: mon.story)
+        assert os.stat(mon_cf).st_mode & 0o777 == 0o640

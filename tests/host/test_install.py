@@ -1,0 +1,262 @@
+"""lvs-director install: what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from lvsalert.host import access, install
+from tests.harness.places import is_root
+from tests.harness.tree import (
+    CONFLICTS,
+    NAMES,
+    SYSTEM,
+    director,
+    edited,
+    foreign,
+    looks,
+    plugin,
+    put_in,
+    take_out,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """An almost empty system for --root."""
+    root = tmp_path / "root"
+    (root / "var" / "lib").mkdir(parents=True)
+    return root
+
+
+def _unchecked(_user: access.Account) -> None:
+    pass
+
+
+def test_install_writes_the_plugins(tree: Path) -> None:
+    """The plugins, executable by all, and nothing else are written and told."""
+    before = set(looks(tree))
+    done = put_in(tree)
+    assert done[:3] == (
+        0,
+        "".join(f"wrote         {plugin(tree, name)}\n" for name in NAMES)
+        + "\nThese lines of /etc/mon/mon.cf let mon find them first:\n"
+        "mondir = /usr/local/lib/mon/mon.d:/usr/lib/mon/mon.d\n"
+        "alertdir = /usr/local/lib/mon/alert.d:/usr/lib/mon/alert.d\n",
+        "",
+    )
+    files = {name for name in set(looks(tree)) - before if (tree / name).is_file()}
+    assert files == {f"usr/local/lib/mon/{name}" for name in NAMES}
+    assert {plugin(tree, name).stat().st_mode & 0o7777 for name in NAMES} == {0o755}
+
+
+def test_a_plugin_is_under_ten_lines(tree: Path) -> None:
+    """A plugin starts this interpreter, apart from the environment, and has under ten lines."""
+    put_in(tree)
+    lines = plugin(tree).read_text().splitlines()
+    assert lines[0] == f"#!{sys.executable} -IS"
+    assert lines[-1] == "http_monitor()"
+    assert len(lines) < 10
+
+
+def test_installing_again_changes_nothing(tree: Path) -> None:
+    """A second run leaves the very same files and says so."""
+    put_in(tree, "--systemd")
+    inodes = {path: path.stat().st_ino for path in tree.rglob("*")}
+    done = put_in(tree, "--systemd")
+    assert done.stdout.count("unchanged     ") == len(NAMES) + len(SYSTEM)
+    assert "wrote" not in done.stdout
+    assert {path: path.stat().st_ino for path in tree.rglob("*")} == inodes
+
+
+def test_installing_with_another_interpreter_updates(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that were written by an earlier installation follow the one that is run now."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/opt/older/bin/python3")
+        patch.setattr(install, "interpreter_trouble", _unchecked)
+        put_in(tree)
+    assert plugin(tree).read_text().startswith("#!/opt/older/bin/python3 ")
+    assert put_in(tree).status == 0
+    assert plugin(tree).read_text().startswith(f"#!{sys.executable} ")
+    take_out(tree)
+    assert not plugin(tree).parents[2].exists()
+
+
+def test_a_lost_mode_is_repaired(tree: Path) -> None:
+    """A plugin that mon could not execute any more is written again."""
+    put_in(tree)
+    plugin(tree).chmod(0o644)
+    assert f"wrote         {plugin(tree)}\n" in put_in(tree).stdout
+    assert plugin(tree).stat().st_mode & 0o7777 == 0o755
+
+
+def test_folders_are_open_whatever_the_umask_is(tree: Path) -> None:
+    """mon's user can read what a root with a strict umask installs."""
+    previous = os.umask(0o077)
+    try:
+        put_in(tree, "--systemd")
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(previous)
+    for path in (plugin(tree), tree / SYSTEM[0]):
+        assert path.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_dry_run_writes_nothing(tree: Path) -> None:
+    """A dry run names what it would write and remove, and touches nothing."""
+    before = looks(tree)
+    told = put_in(tree, "--systemd", "--dry-run").stdout
+    assert looks(tree) == before
+    assert told.count("would write   ") == len(NAMES) + len(SYSTEM)
+    put_in(tree, "--systemd")
+    before = looks(tree)
+    told = take_out(tree, "--dry-run").stdout
+    assert looks(tree) == before
+    assert told.replace("would remove", "removed     ") == take_out(tree).stdout
+
+
+@pytest.mark.parametrize(("spoil", "words"), CONFLICTS)
+def test_another_hand_is_respected(tree: Path, spoil: Callable[[Path], None], words: str) -> None:
+    """A file of somebody else, or with an edit, stops the whole installation."""
+    put_in(tree)
+    spoil(plugin(tree))
+    plugin(tree, NAMES[0]).unlink()
+    before = looks(tree)
+    message = (
+        f"lvs-director: {plugin(tree)} {words}\n"
+        "lvs-director: nothing was written: move these files away, or choose another --prefix\n"
+    )
+    assert put_in(tree)[:3] == (1, "", message)
+    assert looks(tree) == before
+
+
+def test_all_conflicts_are_listed(tree: Path) -> None:
+    """One run names every file that stands in the way."""
+    put_in(tree, "--systemd")
+    foreign(plugin(tree, NAMES[-1]))
+    edited(plugin(tree))
+    foreign(tree / SYSTEM[1])
+    told = put_in(tree, "--systemd").stderr.splitlines()
+    assert [line.split()[1] for line in told[:-1]] == [
+        str(each) for each in (plugin(tree), plugin(tree, NAMES[-1]), tree / SYSTEM[1])
+    ]
+
+
+def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
+    """systemd takes the drop-in without a complaint, and it carries both capabilities."""
+    told = put_in(tree, "--systemd").stdout
+    read = configparser.ConfigParser()
+    read.optionxform = str  # type: ignore[assignment,method-assign] # systemd's words have capitals
+    read.read(tree / SYSTEM[0])
+    assert {name: dict(read[name]) for name in read.sections()} == {
+        "Service": {
+            "AmbientCapabilities": "CAP_NET_ADMIN CAP_NET_RAW",
+            "StateDirectory": "lvsalert",
+            "StateDirectoryMode": "0770",
+        }
+    }
+    unit = tree / "etc/systemd/system/mon.service"
+    unit.write_text("[Service]\nUser=root\nExecStart=/bin/true\n")
+    if shutil.which("systemd-analyze") is not None:
+        argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert str(tree) not in done.stderr
+    assert told.endswith("\nsystemctl daemon-reload\nsystemctl restart mon\n")
+    assert (tree / "var/lib/lvsalert").stat().st_mode & 0o7777 == 0o770
+
+
+def test_modules_are_listed_one_a_line(tree: Path) -> None:
+    """modules-load.d(5) gets IPVS and the usual schedulers, and a comment."""
+    put_in(tree, "--systemd")
+    comment, *names = (tree / SYSTEM[1]).read_text().splitlines()
+    assert comment.startswith("# ")
+    assert {"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh"} <= set(names)
+    assert all(name.replace("_", "").isalpha() for name in names)
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give a folder away")
+def test_the_state_directory_is_mons(tree: Path) -> None:
+    """It belongs to mon's user and group, as systemd would have it for the service."""
+    director("install", "--root", str(tree), "--systemd", "--mon-user", "root")
+    assert (tree / "var/lib/lvsalert").stat().st_uid == 0
+    user = access.account("nobody")
+    (tree / "var/lib/lvsalert").rmdir()
+    install.make_state_dir(install.Destination("/usr/local/lib/mon", str(tree)), user)
+    status = (tree / "var/lib/lvsalert").stat()
+    assert (status.st_uid, status.st_gid) == (user.uid, user.gid)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--prefix", "/opt/my mon"),
+            "'/opt/my mon' cannot be a prefix: mon.cf takes no blank or colon in it",
+        ),
+        (
+            ("--prefix", "/opt/a:b"),
+            "'/opt/a:b' cannot be a prefix: mon.cf takes no blank or colon in it",
+        ),
+        (
+            ("--prefix", "/opt/a\nb"),
+            r"'/opt/a\nb' cannot be a prefix: mon.cf takes no blank or colon in it",
+        ),
+        (("--mon-user", "no-such-user"), "there is no user no-such-user"),
+        (("/usr",), "Got unexpected extra argument (/usr)"),
+    ],
+)
+def test_a_bad_option_is_named(tree: Path, options: tuple[str, ...], message: str) -> None:
+    """What cannot be understood ends with status 3, one line, and nothing written."""
+    before = looks(tree)
+    assert put_in(tree, *options)[:3] == (3, "", f"lvs-director: {message}\n")
+    assert looks(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "message"),
+    [
+        (
+            "/opt/my python/bin/python3",
+            "'/opt/my python/bin/python3' cannot be a script's interpreter: it has a blank in it",
+        ),
+        (
+            f"/opt/{'x' * 118}",
+            (
+                f"'/opt/{'x' * 118}' cannot be a script's interpreter: its path is too long"
+                " (127 bytes with '#!' and '-IS')"
+            ),
+        ),
+    ],
+)
+def test_an_interpreter_that_no_script_can_name(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, interpreter: str, message: str
+) -> None:
+    """execve(2) takes neither blanks nor long paths after #!, so nothing is written."""
+    monkeypatch.setattr(sys, "executable", interpreter)
+    monkeypatch.setattr(install, "interpreter_trouble", _unchecked)
+    before = looks(tree)
+    assert put_in(tree)[:3] == (3, "", f"lvs-director: {message}\n")
+    assert looks(tree) == before
+
+
+def test_a_prefix_that_cannot_be_written_is_named(tree: Path) -> None:
+    """An error of the file system names the file, with status 1."""
+    done = director("install", "--mon-user", "root", "--prefix", "/proc/lvsalert")
+    assert done[:3] == (
+        1,
+        "",
+        "lvs-director: /proc/lvsalert/mon.d/dns.monitor: No such file or directory\n",
+    )
