@@ -84,6 +84,9 @@ class Client:
         with contextlib.suppress(OSError):
             while socket.socket.recv(self._sock, 65536, socket.MSG_DONTWAIT):
                 pass
+        # A process that was forked meanwhile has the connection too, and would keep it open.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
         self._stream.close()
         self._sock.close()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.places import remove_tree
-from tests.harness.waiting import unit, wait_until
+from tests.harness.waiting import IN_GUEST, unit, wait_until
 from tests.lab import kernel, packages
 from tests.lab.machine import TOGETHER, Machine, MachineError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SCENARIOS = Path(__file__).with_name("scenarios")
 REPORTS = "reports"
 SECONDS = "seconds in the guest"
-# What tells the guest's pytest that it is in the guest, and in which one.
-IN_GUEST = "LVSALERT_LAB_GUEST"
 # What takes longest begins first, so that no guest is left with it in the end.
 LONG = (
     "test_crash_return_and_standby",
