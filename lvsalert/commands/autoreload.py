@@ -1,4 +1,7 @@
-"""What an alert does when the director's file is to be taken by itself and has changed."""
+"""What an alert does when the director's file is to be taken anew by itself.
+
+It has changed, or one of its names has an address by now.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lvsalert.commands.director_services import NAME, reloaded
+from lvsalert.commands.lvs_alert_file import Upkeep
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import lookup
-from lvsalert.director.accepted import News
 from lvsalert.errors import LvsalertError
 from lvsalert.host import mon_cf_file
 from lvsalert.ldirectord import mon_cf
-from lvsalert.ldirectord.file import DirectorFile, load, parsed
+from lvsalert.ldirectord.file import DirectorFile, as_accepted, load
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.mon.report import printable
 
@@ -25,19 +28,24 @@ _LOCK = "autoreload.lock"
 _WHO = "director autoreload"
 
 
-def take(news: News, given: Mapping[str, Any]) -> None:
+def take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
     """Bring the table to what the file says now, and have mon watch that.
 
     One alert does so for all that find the same. What goes wrong is one line for syslog.
     """
     with _alone(given["state_dir"]) as is_alone:
-        if not is_alone:
+        if not is_alone or not (upkeep.is_newer or _have_come(upkeep.missing)):
             return
         try:
-            file = reloaded(news.path, {**given, "unchecked": False}, _WHO)
+            file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO)
             _tell_mon(file, given)
         except LvsalertError as error:
             log(NAME, "err", [f"{printable(str(error))}: not reloaded"])
+
+
+def _have_come(missing: Mapping[int, Sequence[str]]) -> bool:
+    """Return whether any of these names has an address by now."""
+    return any(any(lookup(names, family).values()) for family, names in missing.items())
 
 
 @contextlib.contextmanager
@@ -82,7 +90,9 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
 def _as_accepted(path: str, given: Mapping[str, Any]) -> DirectorFile:
     """Return another file of the same mon's."""
     accepted, _ = ask_ledger(given["state_dir"], lambda ledger: ledger.files.find([path]))
-    return load(path, lookup) if accepted is None else parsed(path, accepted.text, lookup)
+    if accepted is None:
+        return load(path, lookup)
+    return as_accepted(path, accepted.text, accepted.names)
 
 
 def _text(path: str) -> str:

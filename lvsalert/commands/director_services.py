@@ -11,7 +11,6 @@ import click
 
 from lvsalert.commands import status_text
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.mon_options import login_of, mon_options
 from lvsalert.commands.options import command, option, whole
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
@@ -19,19 +18,16 @@ from lvsalert.commands.table_options import (
     door_of,
     lock_option,
     lookup,
-    state_dir_option,
     table_options,
     user_name,
 )
 from lvsalert.director import lifecycle, maintenance, setup
-from lvsalert.director.accepted import news_of
+from lvsalert.director.accepted import check_names, news_of
 from lvsalert.director.reconcile import Director, describe
 from lvsalert.errors import (
     IpvsadmError,
     LvsalertError,
     NoKernelError,
-    NotDoneError,
-    UsageError,
 )
 from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import (
@@ -40,11 +36,10 @@ from lvsalert.ldirectord.file import (
     FileService,
     candidates,
     load,
-    parsed,
 )
 from lvsalert.ldirectord.watches import shortfalls
+from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
-from lvsalert.mon.plugins import DEFAULT_PREFIX
 from lvsalert.mon.report import printable
 
 NAME = "lvs-director"
@@ -90,13 +85,13 @@ def start_command(file: str, **given: Any) -> Outcome:
     .cf. Every real server is checked once before any traffic goes to it. What else is in the table
     stays, and a table that is right already is left alone.
     """
-    director, found = director_of(given, _JOURNAL_DAYS), load(file, lookup)
+    director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
     done = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
-    remarks = [*_warnings(found), *done.remarks]
+    remarks = [*warnings_of(found), *done.remarks]
     if lifecycle.masquerades(found):
         remarks += _forward_packets()
     remarks += _synchronise(director, "master", given)
-    return _told(done, remarks, _who())
+    return _told(done, remarks, _who(), found)
 
 
 @command("reload")
@@ -111,21 +106,23 @@ def reload_command(file: str, **given: Any) -> Outcome:
     drain, a cause or a slow start has made of a weight stays.
     """
     found, done = _reload(file, given, _who())
-    remarks = [*_warnings(found), *done.remarks]
+    remarks = [*warnings_of(found), *done.remarks]
     if lifecycle.masquerades(found):
         remarks += _forward_packets()
-    return _told(done, remarks, _who())
+    return _told(done, remarks, _who(), found)
 
 
 def _reload(file: str, given: Mapping[str, Any], who: str) -> tuple[DirectorFile, setup.Outcome]:
-    director, found = director_of(given, _JOURNAL_DAYS), load(file, lookup)
+    before = accepted_of(file, given)
+    director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
+    check_names(found, before)
     return found, lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
 
 
 def reloaded(file: str, given: Mapping[str, Any], who: str) -> DirectorFile:
     """Bring the table to a file, tell syslog of it, and return the file."""
     found, done = _reload(file, given, who)
-    _told(done, [*_warnings(found), *done.remarks], who)
+    _told(done, [*warnings_of(found), *done.remarks], who, found)
     return found
 
 
@@ -145,7 +142,7 @@ def stop_command(file: str, **given: Any) -> Outcome:
     remarks: list[str] = []
     services: Sequence[FileService] = ()
     try:
-        services = load(file, lookup).services
+        services = loaded(file, accepted_of(file, given)).services
     except LvsalertError as error:
         remarks.append(str(error))
     director = director_of(given, _JOURNAL_DAYS)
@@ -161,85 +158,16 @@ def stop_command(file: str, **given: Any) -> Outcome:
     return _told(done, remarks, _who())
 
 
-@command("mon-config")
-@option(
-    "--output",
-    metavar="PATH",
-    help="Write it there, whole or not at all; what it replaces stays as PATH.old.",
-)
-@option("--reset", is_flag=True, help="Have mon read it, with --output; its state is kept.")
-@option(
-    "--prefix",
-    default=DEFAULT_PREFIX,
-    show_default=True,
-    metavar="FOLDER",
-    help="The folder with mon.d and alert.d.",
-)
-@option(
-    "--accepted",
-    is_flag=True,
-    help="Of a file with a fault, take what start or reload found good last.",
-)
-@state_dir_option
-@mon_options
-@click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.pass_context
-def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: Any) -> Outcome:
-    """Print the mon.cf for FILE: a watch for each virtual service, with redistribute.
-
-    One mon can look after several files, as long as no two have the same virtual service.
-    """
-    from lvsalert.ldirectord import mon_cf
-
-    if given["reset"] and given["output"] is None:
-        raise UsageError("--reset goes with --output")
-    faults: list[str] = []
-    found = [_loaded(each, given, faults) for each in files or (DEFAULT_FILE,)]
-    told = faults + [
-        each for file in found for each in (*_warnings(file), *mon_cf.shortfalls(file))
-    ]
-    warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
-    text = mon_cf.text_of(found, given["prefix"])
-    if given["output"] is None:
-        return Outcome(0, text, warnings)
-    said = _written(text, given, ctx.obj.environ)
-    return Outcome(0, "".join(f"{line}\n" for line in said), warnings)
+def accepted_of(name: str, given: Mapping[str, Any]) -> Accepted | None:
+    """Return a file as it was accepted, None where it never was."""
+    paths = candidates(name)
+    found, _ = ask_ledger(given["state_dir"], lambda ledger: ledger.files.find(paths))
+    return found
 
 
-def _loaded(name: str, given: Mapping[str, Any], faults: list[str]) -> DirectorFile:
-    """Return a file; with --accepted one that has a fault as it was accepted."""
-    try:
-        return load(name, lookup)
-    except LvsalertError as error:
-        if not given["accepted"]:
-            raise
-        found, _ = ask_ledger(
-            given["state_dir"], lambda ledger: ledger.files.find(candidates(name))
-        )
-        if found is None:
-            raise
-        faults.append(f"{error}: what was accepted before goes on")
-        return parsed(found.path, found.text, lookup)
-
-
-def _written(text: str, given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """Write a mon.cf and have mon read it; one that mon refuses is taken back."""
-    from lvsalert.host import mon_cf_file
-    from lvsalert.mon import client
-
-    path = os.path.abspath(given["output"])
-    is_new = mon_cf_file.replace(path, text)
-    said = [f"{'wrote' if is_new else 'unchanged':<14}{path}"]
-    if given["reset"]:
-        login = login_of(given, environ)
-        if not client.reset(given["mon"], login, given["mon_timeout"]):
-            if not is_new:
-                raise NotDoneError(f"{path}: mon finds a fault in it, as syslog says")
-            mon_cf_file.restore(path)
-            client.reset(given["mon"], login, given["mon_timeout"])
-            raise NotDoneError(f"{path}: mon finds a fault in it, as syslog says: put back")
-        said.append(f"{'read':<14}by mon, which keeps its state")
-    return said
+def loaded(name: str, before: Accepted | None) -> DirectorFile:
+    """Return a file as it is; its names keep their addresses as long as they may."""
+    return load(name, lookup, None if before is None else before.names)
 
 
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
@@ -249,7 +177,7 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     pen nor a change that nobody has loaded makes another node take over.
     """
     paths, state_dir = candidates(file), given["state_dir"]
-    accepted, _ = ask_ledger(state_dir, lambda ledger: ledger.files.find(paths))
+    accepted = accepted_of(file, given)
     lines = []
     if accepted is not None:
         virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, [accepted.path]))
@@ -273,8 +201,8 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     return Outcome(3, "stopped\n", errors)
 
 
-def _warnings(file: DirectorFile) -> list[str]:
-    return [*file.config.warnings, *shortfalls(file)]
+def warnings_of(file: DirectorFile) -> list[str]:
+    return [*file.config.warnings, *shortfalls(file), *file.remembered]
 
 
 def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
@@ -311,15 +239,26 @@ def _who() -> str:
     return f"director {user_name()}"
 
 
-def _told(done: setup.Outcome, remarks: Sequence[str], who: str) -> Outcome:
-    """Return what to print of a run, and tell syslog of it."""
+def _told(
+    done: setup.Outcome, remarks: Sequence[str], who: str, file: DirectorFile | None = None
+) -> Outcome:
+    """Return what to print of a run, and tell syslog of it.
+
+    What of ``file`` could not be set up is an error, though all the rest is done.
+    """
     lines = [describe(change, who) for change in done.changes]
     log(NAME, "notice", lines)
-    said = [printable(each) for each in remarks]
+    lacking = [] if file is None else left_out(file)
+    said = [printable(each) for each in (*remarks, *lacking)]
     said += [f"not remembered: {printable(str(each))}" for each in done.troubles]
     log(NAME, "warning", said)
     errors = "".join(f"{NAME}: {each}\n" for each in said)
-    return Outcome(0, "".join(f"{line}\n" for line in lines), errors)
+    return Outcome(1 if lacking else 0, "".join(f"{line}\n" for line in lines), errors)
+
+
+def left_out(file: DirectorFile) -> list[str]:
+    """Return what of a file there is nothing to set up for, as its name has no address."""
+    return [f"{error}: left out until it has one" for error in file.unresolved.values()]
 
 
 def _forward_packets() -> list[str]:

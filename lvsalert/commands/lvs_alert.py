@@ -64,12 +64,12 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         raise UsageError("--quiesce and --quiesce-first exclude each other")
     if call.by_hand and given["real_server"] is None:
         raise UsageError("Missing option '-R': a real server is needed where mon does not call.")
-    request, file_rules, newer = _request(given, ctx.obj.given), None, None
+    request, file_rules, upkeep = _request(given, ctx.obj.given), None, None
     if given["config"] is not None:
         # Not imported by runs without a file, which have no use for its reader.
         from lvsalert.commands.lvs_alert_file import with_file
 
-        file_rules, request, newer = with_file(given["config"], request, given, ctx.obj.given)
+        file_rules, request, upkeep = with_file(given["config"], request, given, ctx.obj.given)
     done = alert.run(
         call,
         request,
@@ -81,10 +81,10 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         dry_run=given["dry_run"],
     )
     outcome = _told(done, given, by_hand=call.by_hand)
-    if newer is not None and not call.by_hand and not given["dry_run"]:
+    if upkeep is not None and not call.by_hand and not given["dry_run"]:
         from lvsalert.commands.autoreload import take
 
-        take(newer, given)
+        take(upkeep, given)
     return outcome
 
 

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvsalert.commands.table_options import lookup
 from lvsalert.director import maintenance
-from lvsalert.director.accepted import News, file_with, news_of
+from lvsalert.director.accepted import check_names, file_with, news_of
 from lvsalert.director.file_rules import FileRules, Overrides
 from lvsalert.director.request import Request
 from lvsalert.ipvs.naming import virtual_service
 from lvsalert.ldirectord.file import candidates, parsed
+from lvsalert.ldirectord.names import names_of
+from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.model import Protocol, parse_port
+from lvsalert.startup import NamedTuple
+
+
+class Upkeep(NamedTuple):
+    """What is to be done about the file at ``path`` once the alert is done.
+
+    ``is_newer`` is whether it is to be taken anew, ``missing`` are the names, by their family, that
+    had no address when it was accepted.
+    """
+
+    path: str
+    is_newer: bool
+    missing: Mapping[int, Sequence[str]]
+
+
+def _check(accepted: Accepted, path: str, text: str) -> None:
+    """Raise LvsalertError where what a file says now cannot be taken."""
+    check_names(parsed(path, text, lookup, accepted.names), accepted)
 
 
 def with_file(
     path: str, request: Request, given: Mapping[str, Any], options: Mapping[str, str]
-) -> tuple[FileRules, Request, News | None]:
+) -> tuple[FileRules, Request, Upkeep | None]:
     """Return what the director's file says of the service, and what is asked for beside it.
 
     An option that was given wins over the file. What was accepted of the file at the last start or
-    reload counts; the last value is what it says by now, where that is good and it is to be taken
-    by itself.
+    reload counts.
     """
     virtual = virtual_service(
         request.virtual, request.protocol, lookup, ipv6_fwmark=request.ipv6_fwmark
@@ -50,8 +69,12 @@ def with_file(
         file.config.maintenance_dir, file.services, maintenance.names_of
     )
     rules = FileRules(file.path, service, override, maintained)
-    if accepted is None or not file.config.autoreload:
+    if accepted is None:
         return rules, request, None
-    news = news_of(accepted, functools.partial(parsed, lookup=lookup))
-    fault = "" if news is None else news.fault
-    return rules._replace(fault=fault), request, None if fault else news
+    is_newer = False
+    if file.config.autoreload:
+        news = news_of(accepted, functools.partial(_check, accepted))
+        rules = rules._replace(fault="" if news is None else news.fault)
+        is_newer = news is not None and not news.fault
+    missing = names_of(file.config.services, accepted.names)
+    return rules, request, Upkeep(file.path, is_newer, missing) if is_newer or missing else None

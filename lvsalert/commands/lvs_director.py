@@ -35,7 +35,7 @@ _MODULES = {
     "start": "director_services",
     "reload": "director_services",
     "stop": "director_services",
-    "mon-config": "director_services",
+    "mon-config": "director_mon_config",
 }
 
 

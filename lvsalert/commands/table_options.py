@@ -49,7 +49,8 @@ def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
 lock_option = option(
     "--lock-timeout",
     type=number("a time-out in seconds", 0),
-    default=10.0,
+    # More than a run takes each of whose calls of ipvsadm is just in time.
+    default=30.0,
     show_default=True,
     help="Seconds that one other run may keep the table for itself.",
 )

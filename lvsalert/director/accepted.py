@@ -13,6 +13,7 @@ from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.ipvs.naming import Lookup
 from lvsalert.ldirectord.config import parse
 from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_service, read
+from lvsalert.ldirectord.names import missing
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.model import VirtualService
 from lvsalert.startup import NamedTuple
@@ -36,7 +37,7 @@ def news_of(accepted: Accepted, check: Callable[[str, str], object] | None = Non
     ``check`` gets its path and text, and raises LvsalertError where it cannot be taken; None looks
     for slips alone, and looks up no name.
     """
-    path, kept, since, _ = accepted
+    path, kept, since = accepted.path, accepted.text, accepted.since
     try:
         text = read(path)
         if text == kept:
@@ -50,8 +51,25 @@ def news_of(accepted: Accepted, check: Callable[[str, str], object] | None = Non
     return News(path, since, "", text)
 
 
+def check_names(file: DirectorFile, accepted: Accepted | None) -> None:
+    """Raise ResolveError for a name that has come into a file without an address.
+
+    One that had none when the file was accepted goes on being left out. Where nothing was accepted
+    nothing stands in the table that could be lost.
+    """
+    if not file.unresolved or accepted is None:
+        return
+    before = parse(accepted.text, accepted.path).services
+    known = missing(before, accepted.names)
+    for name, error in file.unresolved.items():
+        if name not in known:
+            raise error
+
+
 def file_with(name: str, lookup: Lookup, virtual: VirtualService, accepted: Find) -> DirectorFile:
     """Return a file with one service, as it was accepted; as it is where it never was.
+
+    What was accepted has its addresses, and no name is looked up.
 
     Errors are those of ``load_service``, and UsageError where there is no such service.
     """
@@ -61,7 +79,7 @@ def file_with(name: str, lookup: Lookup, virtual: VirtualService, accepted: Find
     else:
         path = find(name)
         text = read(path)
-    file = load_service(path, text, lookup, virtual)
+    file = load_service(path, text, lookup, virtual, None if kept is None else kept.names)
     if file is None and kept is None:
         raise UsageError(f"{path}: has no virtual service {virtual}")
     if file is None:

@@ -85,7 +85,8 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
 
     From now on the alerts go by what the file says here.
     """
-    ledger.files.accept(Accepted(setup.file.path, setup.file.text, setup.now))
+    file = setup.file
+    ledger.files.accept(Accepted(file.path, file.text, setup.now, names=file.names))
     remarks = [
         f"{each.watch.group}/{each.watch.service}: could not be checked: {each.remark}"
         for each in setup.checked

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
-from lvsalert.errors import NotDoneError, ResolveError
+from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvs.naming import Lookup
 from lvsalert.ipvs.table import Endpoint, Service
 from lvsalert.ldirectord.config import (
@@ -15,6 +15,7 @@ from lvsalert.ldirectord.config import (
     address_range,
     parse,
 )
+from lvsalert.ldirectord.names import Names, Resolver
 from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService, canonical_address
 from lvsalert.startup import NamedTuple, sockets
 
@@ -22,9 +23,6 @@ FOLDERS = ("/etc/ha.d", "/etc/ha.d/conf")
 DEFAULT_FILE = "ldirectord.cf"
 OPTION = "LVSALERT_CONFIG"
 """The variable that names the file to lvs.alert."""
-
-
-_Found = dict[tuple[str, int], str]
 
 
 class Server(NamedTuple):
@@ -65,12 +63,19 @@ class FileService(NamedTuple):
 
 
 class DirectorFile(NamedTuple):
-    """A whole file: where it was found, what it says, its services, and its text."""
+    """A whole file: where it was found, what it says, its services, and its text.
+
+    ``names`` are the addresses of its names; ``unresolved`` tells of each that has none, and what
+    it names is left out. ``remembered`` tells of those that have the address that they had before.
+    """
 
     path: str
     config: Config
     services: tuple[FileService, ...]
     text: str = ""
+    names: Mapping[str, str] = {}
+    unresolved: Mapping[str, LvsalertError] = {}
+    remembered: tuple[str, ...] = ()
 
 
 def find(name: str) -> str:
@@ -100,39 +105,44 @@ def candidates(name: str) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def load(name: str, lookup: Lookup) -> DirectorFile:
+def load(name: str, lookup: Lookup, known: Names | None = None) -> DirectorFile:
     """Find, read and resolve a file.
 
-    NotDoneError where it cannot be read, UsageError (``file:line: what``) where it cannot be taken,
-    ResolveError for a name without an address.
+    ``known`` are the addresses that names had before: a name keeps its address as long as it is one
+    of the name's, and where the name has none by now. NotDoneError where the file cannot be read,
+    UsageError (``file:line: what``) where it cannot be taken.
     """
     path = find(name)
-    return parsed(path, read(path), lookup)
+    return parsed(path, read(path), lookup, known)
 
 
-def parsed(path: str, text: str, lookup: Lookup) -> DirectorFile:
+def parsed(path: str, text: str, lookup: Lookup, known: Names | None = None) -> DirectorFile:
     """Resolve what a file says; errors are those of ``load``."""
     config = parse(text, path)
-    found = _look_up(config.services, lookup)
-    services = tuple(_resolved(each, found, path) for each in config.services)
-    return DirectorFile(path, config, services, text)
+    return _file(path, text, config, Resolver(path, config.services, lookup, known or {}))
+
+
+def as_accepted(path: str, text: str, names: Names) -> DirectorFile:
+    """Return a file as it was resolved before, without another look at any name."""
+    config = parse(text, path)
+    return _file(path, text, config, Resolver(path, (), None, names))
 
 
 def load_service(
-    path: str, text: str, lookup: Lookup, virtual: VirtualService
+    path: str, text: str, lookup: Lookup, virtual: VirtualService, known: Names | None = None
 ) -> DirectorFile | None:
     """Resolve no more of what a file says than one service, None where it has no such service.
 
-    A real server whose name has no address is left out, so that one name does not keep the others
-    from being judged. Errors are those of ``load``.
+    With ``known`` those are the addresses of names, and nothing is looked up. A real server whose
+    name has no address is left out, so that one name does not keep the others from being judged.
+    Errors are those of ``load``.
     """
     config = parse(text, path)
     named = [each for each in config.services if _may_be(each, virtual)]
-    found = _look_up(named, lookup)
+    resolver = Resolver(path, named, lookup if known is None else None, known or {})
     for service in named:
-        if _virtual(service, found) == virtual:
-            reals = tuple(each for each in service.real_servers if _is_found(each, service, found))
-            whole = _resolved(service._replace(real_servers=reals), found, path)
+        whole = _resolved(service, resolver)
+        if whole is not None and whole.virtual == virtual:
             return DirectorFile(path, config, (whole,), text)
     return None
 
@@ -154,63 +164,50 @@ def _may_be(service: ConfiguredService, virtual: VirtualService) -> bool:
     return canonical_address(service.address) in (None, virtual.address)
 
 
-def _virtual(service: ConfiguredService, found: _Found) -> VirtualService | None:
+def _file(path: str, text: str, config: Config, resolver: Resolver) -> DirectorFile:
+    found = [_resolved(each, resolver) for each in config.services]
+    told = resolver.used, resolver.errors, tuple(resolver.remarks.values())
+    return DirectorFile(path, config, tuple(filter(None, found)), text, *told)
+
+
+def _virtual(service: ConfiguredService, resolver: Resolver) -> VirtualService | None:
     """Return what names a service in the table, None where its address is not known."""
     address: str | None = ""
     if service.protocol is not Protocol.FWMARK:
-        address = canonical_address(service.address) or found.get((service.address, service.family))
+        address = resolver.address(service.address, service.family, service.line)
     if address is None:
         return None
     return VirtualService(service.protocol, address, service.port, service.fwmark, service.family)
 
 
-def _is_found(server: ConfiguredServer, service: ConfiguredService, found: _Found) -> bool:
-    names = [name for name in (server.address, server.last) if name]
-    return all(canonical_address(name) or (name, service.family) in found for name in names)
-
-
-def _look_up(services: Iterable[ConfiguredService], lookup: Lookup) -> _Found:
-    """Return one address for each name and family in services, all names looked up at once."""
-    names: dict[int, set[str]] = {sockets.AF_INET: set(), sockets.AF_INET6: set()}
-    for service in services:
-        for name in _names(service):
-            if name and canonical_address(name) is None:
-                names[service.family].add(name)
-    found: _Found = {}
-    for family, wanted in names.items():
-        for name, addresses in (lookup(sorted(wanted), family) if wanted else {}).items():
-            if addresses:
-                found[name, family] = min(addresses)
-    return found
-
-
-def _names(service: ConfiguredService) -> Iterator[str]:
-    yield service.address
-    for server in (*service.real_servers, *([service.fallback] if service.fallback else ())):
-        yield server.address
-        yield server.last
-
-
-def _resolved(service: ConfiguredService, found: _Found, path: str) -> FileService:
-    def address_of(name: str, line: int) -> str:
-        address = canonical_address(name) or found.get((name, service.family))
-        if address is None:
-            raise ResolveError(f"{path}:{line}: {name}: no address found")
-        return address
-
-    virtual = _virtual(service, found)
+def _resolved(service: ConfiguredService, resolver: Resolver) -> FileService | None:
+    """Return a service without those of its servers whose address is not known."""
+    virtual = _virtual(service, resolver)
     if virtual is None:
-        raise ResolveError(f"{path}:{service.line}: {service.address}: no address found")
+        return None
     servers: list[Server] = []
     for each in service.real_servers:
-        first = address_of(each.address, each.line)
-        addresses = address_range(first, address_of(each.last, each.line)) if each.last else [first]
+        addresses = _addresses(each, service.family, resolver)
         servers += [Server(_entry(virtual, each, one), each) for one in addresses]
     fallback = service.fallback
     sorry = None
     if fallback is not None:
-        sorry = _entry(virtual, fallback, address_of(fallback.address, fallback.line))
+        address = resolver.address(fallback.address, service.family, fallback.line)
+        sorry = None if address is None else _entry(virtual, fallback, address)
     return FileService(virtual, service, tuple(servers), sorry)
+
+
+def _addresses(server: ConfiguredServer, family: int, resolver: Resolver) -> list[str]:
+    """Return the addresses that a line means, none where one of its names has none."""
+    ends = [server.address, server.last] if server.last else [server.address]
+    found = [resolver.address(name, family, server.line) for name in ends]
+    known = [address for address in found if address is not None]
+    if len(known) < len(ends):
+        return []
+    try:
+        return address_range(*known) if server.last else known
+    except UsageError as error:
+        raise UsageError(f"{resolver.path}:{server.line}: real: {error}") from None
 
 
 def _entry(virtual: VirtualService, server: ConfiguredServer, address: str) -> RealServer:

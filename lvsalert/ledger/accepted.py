@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from lvsalert.ledger.text import options_of, options_text
 from lvsalert.startup import NamedTuple
 
 # What a file says is kept as bytes, since it may hold some that are no text.
 SCHEMA = """
 CREATE TABLE files (
-    path TEXT PRIMARY KEY, text BLOB, since REAL, fault TEXT) WITHOUT ROWID;
+    path TEXT PRIMARY KEY, text BLOB, since REAL, fault TEXT, names TEXT) WITHOUT ROWID;
 """
 
 
 class Accepted(NamedTuple):
     """A file as it was found good at ``since`` (epoch).
 
-    ``fault`` is what is known to be wrong with what it says now, empty where nothing is.
+    ``fault`` is what is known to be wrong with what it says now, empty where nothing is. ``names``
+    are the addresses of its names, as ``ldirectord.file.DirectorFile`` has them.
     """
 
     path: str
     text: str
     since: float
     fault: str = ""
+    names: Mapping[str, str] = {}
 
 
 class AcceptedFiles:
@@ -34,11 +37,9 @@ class AcceptedFiles:
 
     def accept(self, accepted: Accepted) -> None:
         """Keep what a file says; what was kept of it is replaced."""
-        path, text, since, fault = accepted
-        kept = text.encode("utf-8", "surrogateescape")
-        self._db.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (path, kept, since, fault)
-        )
+        path, text, since, fault, names = accepted
+        kept = text.encode("utf-8", "surrogateescape"), since, fault, options_text(names)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (path, *kept))
 
     def set_fault(self, path: str, fault: str) -> None:
         """Note what is wrong with what an accepted file says now, or that nothing is."""
@@ -59,6 +60,8 @@ class AcceptedFiles:
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone():
             return []
         return [
-            Accepted(path, text.decode("utf-8", "surrogateescape"), since, fault)
-            for path, text, since, fault in self._db.execute("SELECT * FROM files ORDER BY path")
+            Accepted(path, text.decode("utf-8", "surrogateescape"), since, fault, options_of(names))
+            for path, text, since, fault, names in self._db.execute(
+                "SELECT path, text, since, fault, names FROM files ORDER BY path"
+            )
         ]

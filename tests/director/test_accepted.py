@@ -170,6 +170,51 @@ def test_autoreload_does_without_a_name_that_does_not_resolve(machine: Machine) 
     assert f"{told}: what was accepted before goes on" in warnings(machine)
 
 
+NAMED = WEB.replace("192.0.2.2", "web2")
+
+
+def test_a_server_leaves_at_the_address_that_it_has_in_the_table(machine: Machine) -> None:
+    """Though its name means another one by now, or none; mon's configuration names it as before."""
+    machine.write(NAMED)
+    machine.names["web2"] = ["192.0.2.2"]
+    machine.with_file("start")
+    before = machine.servers
+    for addresses in (["192.0.2.9"], []):
+        machine.names["web2"] = addresses
+        printed = machine.with_file("mon-config").stdout
+        assert alert(machine, "failure", "192.0.2.2").stderr == ""
+        assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+        alert(machine, "up")
+        assert machine.servers == before
+        assert printed == machine.with_file("mon-config").stdout
+    assert machine.asked == ["web2"]
+
+
+def test_a_name_that_moved_is_taken_by_reload(machine: Machine) -> None:
+    """The new address comes in, and the old one does not stay."""
+    machine.write(NAMED)
+    machine.names["web2"] = ["192.0.2.2"]
+    machine.with_file("start")
+    machine.names["web2"] = ["192.0.2.9"]
+    machine.with_file("reload")
+    assert machine.servers == {"192.0.2.1:80": "-g -w 5", "192.0.2.9:80": "-g -w 3"}
+
+
+@pytest.mark.parametrize("head", ["", "autoreload = yes\n"])
+def test_a_name_that_was_left_out_comes_in_with_its_address(machine: Machine, head: str) -> None:
+    """An alert looks for it, and brings the table to the whole file once it is there."""
+    machine.write(head + NAMED)
+    assert machine.with_file("start").status == 1
+    alert(machine, "up", hosts="192.0.2.1")
+    assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+    machine.names["web2"] = ["192.0.2.2"]
+    assert alert(machine, "up", hosts="192.0.2.1").status == 0
+    assert machine.servers == {"192.0.2.1:80": "-g -w 5", "192.0.2.2:80": "-g -w 3"}
+    asked = len(machine.asked)
+    alert(machine, "up", hosts="192.0.2.1")
+    assert len(machine.asked) == asked
+
+
 def test_a_stopped_service_is_not_reloaded(machine: Machine) -> None:
     """After a stop nothing is accepted, so that a mon that still runs sets nothing up."""
     machine.write(AUTOMATIC)

@@ -162,11 +162,9 @@ def test_a_server_that_is_not_in_the_file_is_named(machine: Machine) -> None:
 
 
 def test_a_name_that_is_lost_harms_nobody_else(machine: Machine) -> None:
-    """A real server whose name has no address any more stays as it is."""
-    machine.names["web2"] = ["192.0.2.2"]
+    """Where nothing was accepted, a real server whose name has no address stays as it is."""
     machine.write(CHECKED.replace("192.0.2.2", "web2"))
-    machine.with_file("start", "--unchecked")
-    machine.names.clear()
+    machine.kernel.change("".join(f"{rule}\n" for rule in RULES[:3]))
     done = machine.alert(
         *("-s", "connect", "-g", "www", "-h", "192.0.2.1 web2", "-t", "1700000600"),
         environ={

@@ -207,15 +207,47 @@ def test_a_faulty_file_changes_nothing(machine: Machine, command: str) -> None:
     assert machine.kernel.rules == RULES
 
 
-def test_a_name_without_an_address_changes_nothing(machine: Machine) -> None:
-    """The name is told with its line."""
+def test_a_name_without_an_address_is_left_out(machine: Machine) -> None:
+    """All else is set up, the name is told with its line, and the exit status says so."""
     machine.write(WEB.replace("192.0.2.2:80", "web2:80"))
     done = machine.with_file("start")
-    assert (done.status, machine.kernel.rules) == (1, [])
+    assert (done.status, machine.servers) == (1, {"192.0.2.1:80": "-g -w 5"})
+    told = f"{machine.file}:3: web2: no address found: left out until it has one"
+    assert done.stderr == f"lvs-director: {told}\n"
+    machine.names["web2"] = ["192.0.2.2"]
+    assert machine.with_file("start").status == 0
+    assert machine.kernel.rules == RULES
+
+
+def test_a_reload_leaves_no_name_out_that_was_in(machine: Machine) -> None:
+    """A file with a new name that has no address changes nothing."""
+    machine.with_file("start")
+    machine.write(WEB.replace("192.0.2.2:80", "web2:80"))
+    done = machine.with_file("reload")
+    assert (done.status, machine.kernel.rules) == (1, RULES)
     assert done.stderr == f"lvs-director: {machine.file}:3: web2: no address found\n"
+
+
+def test_a_reload_goes_on_without_a_name_that_was_left_out(machine: Machine) -> None:
+    """What could not be set up before keeps nothing else from being changed."""
+    machine.write(WEB.replace("192.0.2.2:80", "web2:80"))
+    machine.with_file("start")
+    machine.write(WEB.replace("192.0.2.2:80", "web2:80").replace("gate 5", "gate 6"))
+    assert machine.with_file("reload").status == 1
+    assert machine.servers == {"192.0.2.1:80": "-g -w 6"}
+
+
+def test_a_name_server_that_is_down_moves_nobody(machine: Machine) -> None:
+    """At a start and at a reload a name has the address that it had."""
+    machine.write(WEB.replace("192.0.2.2:80", "web2:80"))
     machine.names["web2"] = ["192.0.2.2"]
     machine.with_file("start")
-    assert machine.kernel.rules == RULES
+    machine.names.clear()
+    for command in ("reload", "start"):
+        done = machine.with_file(command)
+        assert (done.status, machine.kernel.rules) == (0, RULES)
+        told = f"{machine.file}:3: web2: no address found: it stays 192.0.2.2"
+        assert done.stderr == f"lvs-director: {told}\n"
 
 
 FULL = """\

@@ -49,6 +49,7 @@ class Director:
         self.kernel = TableFile(folder / "table")
         self._hanging: dict[str, threading.Event] = {}
         self.names: dict[str, list[str]] = {}
+        self.asked: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self.log: list[Logged] = []
         self.time = NOW
@@ -150,6 +151,7 @@ class Director:
     def _look_up(
         self, name: str, _port: object, family: int = 0, *_more: object
     ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        self.asked.append(name)
         if name in self._hanging:
             self._hanging[name].wait()
         found: list[tuple[int, int, int, str, tuple[str, int]]] = [

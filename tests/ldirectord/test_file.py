@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lvsalert.errors import LvsalertError, NotDoneError, ResolveError, UsageError
+from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ldirectord import file
-from lvsalert.ldirectord.file import find, load, load_service, read
+from lvsalert.ldirectord.file import as_accepted, find, load, load_service, read
 from tests.harness.table_file import tcp
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def test_a_folder_that_is_gone_has_no_file(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        (WEB.replace("web1", "lost"), ResolveError, "{path}:2: lost: no address found"),
-        (WEB.replace("www", "lost"), ResolveError, "{path}:1: lost: no address found"),
         ("nonsense\n", UsageError, "{path}:1: 'nonsense' has no = behind it"),
+        (
+            WEB.replace("web1", "192.0.2.9->web1"),
+            UsageError,
+            "{path}:2: real: 192.0.2.9->192.0.2.1 is not a range of up to 65536 addresses",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_place(
@@ -87,6 +90,65 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """What cannot be a file is not found."""
     with pytest.raises(NotDoneError, match=r"no such file: tried "):
         find(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("lost", "left", "line"),
+    [
+        ("web1", [("192.0.2.3", 8080)], 2),
+        ("192.0.2.1->lost", [("192.0.2.3", 8080)], 2),
+        ("www", None, 1),
+    ],
+)
+def test_a_name_without_an_address_leaves_out_what_it_names(
+    tmp_path: Path, lost: str, left: list[tuple[str, int]] | None, line: int
+) -> None:
+    """A real server, a range or a whole service; all else is there, and the name is told."""
+    text = WEB if lost in WEB else WEB.replace("web1", lost)
+    path = written(tmp_path, text.replace(lost, lost.replace("w", "lost-w")))
+    name = lost.rpartition(">")[2].replace("w", "lost-w")
+    found = load(path, lookup)
+    assert [each.endpoints for each in found.services] == ([] if left is None else [left])
+    assert {key: str(error) for key, error in found.unresolved.items()} == {
+        f"4 {name}": f"{path}:{line}: {name}: no address found"
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "after", "told"),
+    [
+        ("192.0.2.2", ["192.0.2.1", "192.0.2.2"], "192.0.2.2", ()),
+        ("192.0.2.9", ["192.0.2.1", "192.0.2.2"], "192.0.2.1", ()),
+        (
+            "192.0.2.9",
+            [],
+            "192.0.2.9",
+            ("{path}:2: web1: no address found: it stays 192.0.2.9",),
+        ),
+    ],
+    ids=["still its own", "moved", "gone"],
+)
+def test_a_name_keeps_its_address_as_long_as_it_may(
+    tmp_path: Path, before: str, now: list[str], after: str, told: tuple[str, ...]
+) -> None:
+    """Of several addresses it keeps the one that it had; a dead name server moves nobody."""
+    path = written(tmp_path, WEB)
+    known = {"4 www": "192.0.2.10", "4 web1": before}
+    names = {"www": ["192.0.2.10"], "web1": now}
+    found = load(path, lambda asked, _: {name: names[name] for name in asked}, known)
+    assert found.services[0].endpoints[0] == (after, 80)
+    assert found.names == {**known, "4 web1": after}
+    assert found.remembered == tuple(each.format(path=path) for each in told)
+    assert not found.unresolved
+
+
+def test_what_was_accepted_needs_no_look_up(tmp_path: Path) -> None:
+    """It is what it was, and a name that had no address has none."""
+    path = written(tmp_path, WEB + "    real = lost:80 gate\n")
+    text, names = read(path), load(path, lookup).names
+    found = as_accepted(path, text, names)
+    assert found.services == load(path, lookup).services
+    assert list(found.unresolved) == ["4 lost"]
 
 
 def test_one_service_needs_no_names_of_the_others(tmp_path: Path) -> None:

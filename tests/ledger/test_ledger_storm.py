@@ -31,6 +31,8 @@ VIRTUAL = "10.0.0.3:80"
 SERVICE = f"tcp {VIRTUAL}"
 HOSTS = tuple(f"192.0.2.{number}" for number in range(1, 5))
 NOW = 1_700_000_000
+# Where a hundred processes want the processor, none is given up.
+_PATIENT = ("--lock-timeout", "300", "--ipvsadm-timeout", "300")
 # As alert.d/lvs.alert does it, without the search for the package that is installed.
 _PROGRAM = (
     "import sys; sys.path[:0] = sys.argv.pop(1).split(':');"
@@ -68,7 +70,7 @@ class Machine:
             *(sys.executable, "-S", "-c", _PROGRAM, paths),
             *("-s", service, "-g", "www", "-h", " ".join(HOSTS), "-t", str(when)),
             *([] if failed else ["-u"]),
-            *("-V", VIRTUAL, "-W", "5", "--lock-timeout", "100", *options),
+            *("-V", VIRTUAL, "-W", "5", *_PATIENT, *options),
         ]
 
     def environment(self, failed: str) -> dict[str, str]:

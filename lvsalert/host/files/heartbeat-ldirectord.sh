@@ -51,12 +51,13 @@ mon_reads_it() {
 
 do_start() {
     mkdir -p "$folder" || exit 1
+    "$here/lvs" "$argument" start || exit 1
     is_started || printf '%s\n' "$argument" >>"$started"
     if ! write_mon_cf; then
         forget_it
         exit 1
     fi
-    "$here/lvs" "$argument" start && mon_reads_it
+    mon_reads_it
 }
 
 forget_it() {
