@@ -7,7 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Callable
 
-from lvsalert.director.alert_entries import Alert, fallback_entry, verdicts_of
+from lvsalert.director.alert_entries import (
+    Alert,
+    Judged,
+    fallback_entry,
+    left_behind,
+    verdicts_of,
+)
 from lvsalert.director.policy import Member, Rules, decide, serving
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.request import HostsWanted, Request, hosts_wanted
@@ -29,7 +35,7 @@ from lvsalert.ipvs.naming import (
 from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Endpoint, Service, Table
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.ledger.records import NO_MEMORY, LastRun, ServerMemory, Unjudged
+from lvsalert.ledger.records import NO_MEMORY, OPERATOR, LastRun, ServerMemory, Unjudged
 from lvsalert.model import RealServer, VirtualService, join_endpoint, split_endpoint
 from lvsalert.mon.alert_call import AlertCall, Event
 from lvsalert.mon.report import printable
@@ -152,7 +158,9 @@ def _propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
     stop = ledger.stops().get(alert.key) if standing is None else None
     if stop is None:
         return _bring(alert, actual, ledger, _shaped(alert, standing), now)
-    verdicts, errors = verdicts_of(alert, Service(alert.virtual, "", (), {}))
+    verdicts, errors, _ = verdicts_of(
+        alert, Service(alert.virtual, "", (), {}), ledger.names(alert.key)
+    )
     _note(alert, ledger, verdicts, now, is_whole=not errors)
     remark = f"stopped by {stop.who}: noted, and not set up before it is started"
     return Proposal(actual, alert.author({}), Findings(remark, errors))
@@ -160,7 +168,12 @@ def _propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
 
 def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: float) -> Proposal:
     """Return the table with the service as the verdicts want it."""
-    verdicts, errors = verdicts_of(alert, service)
+    known = ledger.names(alert.key)
+    judged = verdicts_of(alert, service, known)
+    verdicts, errors = judged.verdicts, judged.errors
+    left = {} if alert.call.by_hand else _leave_behind(alert, ledger, judged, known)
+    stay = {key: real for key, real in service.real_servers.items() if key not in left}
+    service = service._replace(real_servers=stay)
     fallback = fallback_entry(alert, service, verdicts, errors)
     members = _note(alert, ledger, verdicts, now, is_whole=not errors)
     causes = ledger.causes(alert.key)
@@ -185,7 +198,7 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
     if any(changed.get(endpoint, NO_MEMORY).held for endpoint in decision.held):
         held = [join_endpoint(*endpoint) for endpoint in decision.held]
     good = "put in by hand" if alert.call.by_hand else "passed its check"
-    reasons = why_changed(causes, verdicts, good)
+    reasons = why_changed(causes, verdicts, good) | left
     if fallback is not None:
         reasons[fallback[:2]] = "the fallback, for when no real server is in"
     desired = decision.service
@@ -194,6 +207,22 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
     fault = "" if alert.file_rules is None else alert.file_rules.note_fault(ledger)
     found = Findings("", errors, held, fault=fault)
     return Proposal({**actual, alert.virtual: desired}, alert.author(reasons), found)
+
+
+def _leave_behind(
+    alert: Alert, ledger: Ledger, judged: Judged, known: Mapping[str, str]
+) -> dict[Endpoint, str]:
+    """Note what names mean; return the entries that nobody watches since their names moved."""
+    left = left_behind(judged, known)
+    for endpoint in left:
+        for cause in ledger.causes_of(alert.key, endpoint):
+            if cause.cause != OPERATOR:
+                ledger.forget(alert.key, endpoint, cause.cause)
+    meant = {name: real.address for name, real in judged.named.items()}
+    ledger.set_names(
+        alert.key, {name: each for name, each in meant.items() if known.get(name) != each}
+    )
+    return left
 
 
 def _shaped(alert: Alert, service: Service | None) -> Service:

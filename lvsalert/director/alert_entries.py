@@ -9,9 +9,9 @@ from lvsalert.director.reconcile import Author, Director
 from lvsalert.director.request import Request
 from lvsalert.director.verdicts import Verdict
 from lvsalert.errors import LvsalertError, UsageError
-from lvsalert.ipvs.naming import Host, address_of, entry_of, port_of
+from lvsalert.ipvs.naming import Host, address_meant, entry_of, port_of
 from lvsalert.ipvs.table import Endpoint, Service
-from lvsalert.model import RealServer, VirtualService
+from lvsalert.model import RealServer, VirtualService, canonical_address
 from lvsalert.mon.alert_call import AlertCall
 from lvsalert.mon.report import printable, reasons_of
 from lvsalert.startup import NamedTuple
@@ -46,35 +46,67 @@ class Alert(NamedTuple):
         return Author(self.who, why, {self.virtual: reasons})
 
 
-def verdicts_of(alert: Alert, service: Service) -> tuple[list[Verdict], list[LvsalertError]]:
-    """Return what the alert says of each host whose address is known, and what of no other."""
+class Judged(NamedTuple):
+    """What an alert says of each host whose address is known, and what of no other.
+
+    ``named`` are the entries of those hosts that are told of by a name.
+    """
+
+    verdicts: list[Verdict]
+    errors: list[LvsalertError]
+    named: Mapping[str, RealServer]
+
+
+def verdicts_of(alert: Alert, service: Service, known: Mapping[str, str]) -> Judged:
+    """Return what the alert says; ``known`` are the addresses that names had before."""
     standing = frozenset(address for address, _ in service.real_servers)
     why = reasons_of(alert.call.detail)
     said = "taken out by hand" if alert.call.by_hand else alert.call.event.value
     verdicts, errors = [], list(alert.unresolved)
+    named: dict[str, RealServer] = {}
     for host, failed in alert.hosts:
         try:
-            entries = _entries(alert, host, standing)
+            entries = _entries(alert, host, standing, known.get(host.name))
         except LvsalertError as error:
             errors.append(error)
             continue
         reason = printable(why.get(host.spelled, said)) if failed else ""
         verdicts += [Verdict(real, failed, reason) for real in entries]
-    return verdicts, errors
+        if alert.file_rules is None and canonical_address(host.name) is None:
+            named[host.name] = entries[0]
+    return Judged(verdicts, errors, named)
 
 
-def _entries(alert: Alert, host: Host, standing: Container[str]) -> list[RealServer]:
+def _entries(
+    alert: Alert, host: Host, standing: Container[str], known: str | None
+) -> list[RealServer]:
     """Return the entries that a host stands for: one, or all that the file has there."""
     if alert.file_rules is not None:
         return alert.file_rules.entries(alert.call.group, host)
-    return [_entry(alert, host, standing, alert.request.weight)]
+    if alert.call.by_hand and known is not None and known in standing:
+        # A person means what is in the table.
+        host = host._replace(addresses=[known])
+    return [_entry(alert, host, standing, alert.request.weight, known)]
 
 
-def _entry(alert: Alert, host: Host, standing: Container[str], weight: int) -> RealServer:
+def _entry(
+    alert: Alert, host: Host, standing: Container[str], weight: int, known: str | None = None
+) -> RealServer:
     forwarding = alert.request.forwarding
     port = port_of(alert.virtual, forwarding, host.port, alert.request.real_port)
-    address = address_of(host, standing)
+    address = address_meant(host, standing, known)
     return entry_of(alert.virtual, RealServer(address, port, forwarding, weight))
+
+
+def left_behind(judged: Judged, known: Mapping[str, str]) -> dict[Endpoint, str]:
+    """Return the entries of names that have moved to another address, and where each went."""
+    here = {each.real[:2] for each in judged.verdicts}
+    found = {}
+    for name, real in judged.named.items():
+        old = known.get(name, real.address), real.port
+        if old not in here:
+            found[old] = f"{name} is {real.address} now"
+    return found
 
 
 def fallback_entry(

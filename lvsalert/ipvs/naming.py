@@ -99,6 +99,17 @@ def address_of(host: Host, standing: Container[str]) -> str:
     return host.addresses[0]
 
 
+def address_meant(host: Host, standing: Container[str], known: str | None) -> str:
+    """Return the address of ``host``, which was ``known`` when it was last told of.
+
+    That counts as long as it is one of the name's, and where the name has none by now. Errors are
+    those of ``address_of``.
+    """
+    if known is not None and (not host.addresses or known in host.addresses):
+        return known
+    return address_of(host, standing)
+
+
 def port_of(
     virtual: VirtualService, forwarding: Forwarding, own_port: str | None, real_port: str | None
 ) -> int:

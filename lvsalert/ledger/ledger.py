@@ -57,6 +57,8 @@ _DRAINS = """
 CREATE TABLE drains (
     virtual TEXT, real TEXT, until REAL, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
 CREATE TABLE forgotten (virtual TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
+CREATE TABLE names (
+    virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
 _SCHEMAS = (_SCHEMA + journal.SCHEMA, _ADDED, accepted.SCHEMA + _DRAINS)
 
@@ -223,6 +225,21 @@ class Ledger:
             found.setdefault(virtual, {})[source] = Unjudged(*rest)
         return found
 
+    # What names mean
+
+    def names(self, virtual: str) -> dict[str, str]:
+        """Return the addresses that names of real servers had when a service was last told of."""
+        return dict(
+            self._db.execute("SELECT name, address FROM names WHERE virtual = ?", (virtual,))
+        )
+
+    def set_names(self, virtual: str, names: Mapping[str, str]) -> None:
+        """Note the addresses of names of real servers."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO names VALUES (?, ?, ?)",
+            [(virtual, name, address) for name, address in names.items()],
+        )
+
     # What is remembered of entries
 
     def memories(
@@ -286,7 +303,7 @@ class Ledger:
     def forget_service(self, virtual: str, now: float) -> None:
         """Remove all that is known of a service at ``now`` (epoch), but for the journal."""
         self._db.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", (virtual, now))
-        for table in ("causes", "checks", "servers", "runs", "unjudged", "drains"):
+        for table in ("causes", "checks", "servers", "runs", "unjudged", "drains", "names"):
             self._db.execute(f"DELETE FROM {table} WHERE virtual = ?", (virtual,))  # noqa: S608 - ours
 
     # Runs

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lvsalert.commands import table_options
+from lvsalert.commands import lvs_director, table_options
 from lvsalert.ledger.ledger import Ledger
 from tests.harness.alerts import Director
 
@@ -481,6 +481,60 @@ def test_look_up_that_hangs_holds_up_nobody(
         done = director.by_mon("failure", "stuck web1", "-W", "5", hosts="stuck web1 192.0.2.2")
     assert (done.status, set(director.servers)) == (1, {TWO, THREE})
     assert done.stderr == "lvs.alert: stuck: no address found, left as it is\n"
+
+
+NAMED = ("-W", "5", "-F", "dr")
+
+
+@pytest.mark.parametrize("event", ["up", "failure"])
+def test_name_that_moved_leaves_no_old_address_behind(director: Director, event: str) -> None:
+    """Nobody watches that any more; what mon says now is of the new one, and history says why."""
+    director.kernel.change("-C\n-A -t 10.0.0.3:80 -s rr")
+    director.names = {"web1": ["192.0.2.1"], "web2": ["192.0.2.2"]}
+    director.by_mon("up", "", *NAMED, hosts="web1 web2")
+    director.names["web2"] = ["192.0.2.9"]
+    director.by_mon(event, "web2" if event == "failure" else "", *NAMED, hosts="web1 web2")
+    assert set(director.servers) == {ONE, *(["192.0.2.9:80"] if event == "up" else [])}
+    gone = f"www/http: tcp 10.0.0.3:80: {TWO} was dr weight 5, is out"
+    assert gone in director.told
+    told = lvs_director.run(["why", "192.0.2.2"], director.environ, lambda: "").stdout
+    assert "is out: web2 is 192.0.2.9 now" in told
+    director.by_mon("up", "", *NAMED, hosts="web1 web2")
+    assert set(director.servers) == {ONE, "192.0.2.9:80"}
+
+
+def test_name_whose_server_is_out_moves_without_its_causes(director: Director) -> None:
+    """What was said of the old address keeps nobody out, and nothing of it is left."""
+    director.names = {"web2": ["192.0.2.2"]}
+    director.by_mon("up", "", *NAMED, hosts="192.0.2.1 web2")
+    director.by_mon("failure", "web2", *NAMED, hosts="192.0.2.1 web2")
+    assert TWO not in director.servers
+    director.names["web2"] = ["192.0.2.9"]
+    director.by_mon("up", "", *NAMED, hosts="192.0.2.1 web2")
+    assert "192.0.2.9:80" in director.servers
+    assert "192.0.2.2" not in lvs_director.run(["status"], director.environ, lambda: "").stdout
+
+
+@pytest.mark.parametrize("addresses", [[], ["192.0.2.0", "192.0.2.2"]])
+def test_name_keeps_its_address_as_long_as_it_may(director: Director, addresses: list[str]) -> None:
+    """A name server that is down keeps no dead server in, and a second address moves nobody."""
+    director.names = {"web2": ["192.0.2.2"]}
+    director.by_mon("up", "", *NAMED, hosts="192.0.2.1 web2")
+    before = director.servers
+    director.names["web2"] = addresses
+    done = director.by_mon("failure", "web2", *NAMED, hosts="192.0.2.1 web2")
+    assert (done.status, done.stderr, TWO in director.servers) == (0, "", False)
+    director.by_mon("up", "", *NAMED, hosts="192.0.2.1 web2")
+    assert director.servers == before
+
+
+def test_person_means_the_address_in_the_table(director: Director) -> None:
+    """A name that has moved since mon spoke last is taken out where it stands."""
+    director.names = {"web2": ["192.0.2.2"]}
+    director.by_mon("up", "", *NAMED, hosts="192.0.2.1 web2")
+    director.names["web2"] = ["192.0.2.9"]
+    assert director.by_hand("-R", "web2").status == 0
+    assert TWO not in director.servers
 
 
 def test_name_means_the_services_family(director: Director) -> None:
