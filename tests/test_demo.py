@@ -50,14 +50,11 @@ def _left_behind() -> list[str]:
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Program]:
     """The demonstration with `--keep`, to be started by the test."""
-    program = Program([str(DEMO), "--keep"], tmp_path / "output")
-    # A shell that was started with it ignored, as by nohup, could not be interrupted.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield program
-    finally:
-        signal.signal(signal.SIGINT, before)
-        program.kill()
+    # A shell that was started with a signal ignored, as by nohup, could not be interrupted by it.
+    heeding = ["env", "--default-signal=INT,TERM,HUP"]
+    program = Program([*heeding, str(DEMO), "--keep"], tmp_path / "output")
+    yield program
+    program.kill()
 
 
 def _says(demo: Program, pattern: str) -> str:

@@ -106,9 +106,10 @@ def test_commands_by_hand_take_out_put_back_and_only_print(
     standin.run("-A", "-t", "10.0.0.3:80", "-s", "wlc")
     standin.run("-a", "-t", "10.0.0.3:80", "-r", "192.168.0.1:80", "-g", "-w", "5")
     said = _run_each(BY_HAND, installation, standin, tmp_path)
+    about = f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80"
     assert said == [
-        f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80 was dr weight 5, is out\n",
-        f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80 was out, is dr weight 5\n",
+        f"{about} was dr weight 5, is out: taken out by hand\n",
+        f"{about} was out, is dr weight 5: put in by hand\n",
         f"{standin.program} -a -t 10.0.0.3:80 -r 192.168.0.3:8080 -m -w 5\n",
     ]
 

@@ -180,7 +180,7 @@ def _prepare(
     if desired is None:
         ledger.rollback()
         return _Prepared((), actual, 0, told)
-    changes = plan(actual, desired)
+    changes = [_with_reason(each, author) for each in plan(actual, desired)]
     if dry_run:
         ledger.rollback()
         return _Prepared(changes, desired, 0, told)
@@ -190,6 +190,13 @@ def _prepare(
     ledger.journal.trim(now - days * _DAY)
     ledger.commit()
     return _Prepared(changes, desired, last, told)
+
+
+def _with_reason(change: Change, author: Author) -> Change:
+    """Return a change of a real server with the reason that is known of that one."""
+    named = change.after or change.before
+    reasons = author.reasons.get(change.virtual, {})
+    return change if named is None else change._replace(why=reasons.get(named[:2], ""))
 
 
 def _confirm(ledger: Ledger, last: int, state_dir: str, troubles: list[LvsalertError]) -> None:
@@ -232,7 +239,10 @@ def _entries(change: Change, author: Author, now: float, actual: Table) -> list[
     stood = ("-A", *change.virtual.words(), "-s", standing.scheduler, *standing.flags)
     lost = standing.real_servers.values() if change.words[0] == "-D" else ()
     return [
-        *(_entry(Change(change.virtual, (), real, None), author, now) for real in lost),
+        *(
+            _entry(_with_reason(Change(change.virtual, (), real, None), author), author, now)
+            for real in lost
+        ),
         whole._replace(words={**whole.words, "before": stood}),
     ]
 
@@ -246,8 +256,7 @@ def _entry(change: Change, author: Author, now: float) -> Entry:
     else:
         before, after = entry_text(change.before), entry_text(change.after)
         words = {"before": entry_words(change.before), "after": entry_words(change.after)}
-        reasons = author.reasons.get(change.virtual, {})
-        real, why = named.endpoint, reasons.get(named[:2]) or why
+        real, why = named.endpoint, change.why or why
     return Entry(0, now, author.who, why, str(change.virtual), real, before, after, words)
 
 
@@ -292,9 +301,10 @@ _VERBS = {"-A": "created", "-E": "changed", "-D": "deleted"}
 
 
 def describe(change: Change, who: str) -> str:
-    """Return a change as one line: who asked, the virtual service, the real server, was and is."""
+    """Return a change as one line: who, the virtual service, the real server, was, is, and why."""
     named = change.after or change.before
     if named is None:
         return f"{who}: {change.virtual}: virtual service {_VERBS[change.words[0]]}"
     was, now = entry_text(change.before), entry_text(change.after)
-    return f"{who}: {change.virtual}: {named.endpoint} was {was}, is {now}"
+    why = f": {change.why}" if change.why else ""
+    return f"{who}: {change.virtual}: {named.endpoint} was {was}, is {now}{why}"

@@ -11,13 +11,14 @@ class Change(NamedTuple):
     """One step towards the wanted table: a command of ipvsadm and what it does to the entry.
 
     ``before`` and ``after`` are the real server's entry, None where there is none; both are None
-    for a command on the service itself.
+    for a command on the service itself. ``why`` is for people, empty where nothing is known.
     """
 
     virtual: VirtualService
     words: tuple[str, ...]
     before: RealServer | None = None
     after: RealServer | None = None
+    why: str = ""
 
 
 def plan(actual: Table, desired: Table) -> list[Change]:

@@ -517,7 +517,8 @@ def test_process_takes_out(process: Process) -> None:
     environ = {"MON_ALERTTYPE": "failure", "MON_RETVAL": "1", "LVSALERT_WEIGHT": "5"}
     done = process.run(*call, stdin=b"192.0.2.1\n\377\376\0\n", environ=environ)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == b"www/http: tcp 10.0.0.3:80: 192.0.2.1:80 was dr weight 5, is out\n"
+    about = b"www/http: tcp 10.0.0.3:80: 192.0.2.1:80"
+    assert done.stdout == about + b" was dr weight 5, is out: failure\n"
     assert set(process.director.servers) == {"192.0.2.2:80"}
 
 
@@ -612,7 +613,8 @@ def test_syslog_gets_what_it_should(process: Process, log: Syslog) -> None:
     assert [(each.facility, each.severity) for each in log.entries] == [(16, 5), (16, 3)]
     first, second = log.lines
     assert first.startswith("lvs.alert[")
-    assert first.endswith("]: operator root: tcp 10.0.0.3:80: 192.0.2.1:80 was dr weight 5, is out")
+    about = "operator root: tcp 10.0.0.3:80: 192.0.2.1:80"
+    assert first.endswith(f"]: {about} was dr weight 5, is out: taken out by hand")
     assert second.startswith("lvs.alert[")
     subprocess.run(log.for_program([*ALERT, *CALL]), env={**os.environ, **environ}, check=True)
     subprocess.run(log.for_program([*ALERT, "-V", "9"]), env={**os.environ, **environ}, check=False)

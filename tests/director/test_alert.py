@@ -170,7 +170,10 @@ def test_partial_recovery_puts_the_recovered_back(director: Director) -> None:
     assert set(director.servers) == {THREE}
     done = director.by_mon("failure", "192.0.2.2", "-W", "5")
     assert set(director.servers) == {ONE, THREE}
-    assert done.stdout == "www/http: tcp 10.0.0.3:80: 192.0.2.1:80 was out, is dr weight 5\n"
+    assert (
+        done.stdout
+        == "www/http: tcp 10.0.0.3:80: 192.0.2.1:80 was out, is dr weight 5: passed its check\n"
+    )
 
 
 def test_group_that_fails_whole_goes_out_whole(director: Director) -> None:
@@ -310,13 +313,17 @@ def test_nothing_to_do_says_nothing_without_a_state_directory(director: Director
 
 
 def test_change_is_one_line_on_stdout_and_in_syslog(director: Director) -> None:
-    """Who asked, the virtual service, the real server, what it was and is: facility local0."""
+    """Who asked, the virtual service, the real server, what it was and is, why: facility local0."""
     director.kernel.change("-e -t 10.0.0.3:80 -r 192.0.2.2:80 -m -w 3 -x 10 -y 5")
-    done = director.by_mon("failure", "192.0.2.1", "-W", "5")
+    done = director.by_mon(
+        *("failure", "192.0.2.1", "-W", "5"),
+        detail="HOST 192.0.2.1: Connection refused (0.001 s, 192.0.2.1:80)",
+    )
     about = "www/http: tcp 10.0.0.3:80"
     assert done.stdout == (
-        f"{about}: 192.0.2.2:80 was nat weight 3 thresholds 10/5, is dr weight 5 thresholds 10/5\n"
-        f"{about}: 192.0.2.1:80 was dr weight 5, is out\n"
+        f"{about}: 192.0.2.2:80 was nat weight 3 thresholds 10/5, is dr weight 5 thresholds 10/5:"
+        " passed its check\n"
+        f"{about}: 192.0.2.1:80 was dr weight 5, is out: Connection refused\n"
     )
     assert [each[:3] for each in director.log] == [
         ("lvs.alert", syslog.LOG_LOCAL0, syslog.LOG_NOTICE)
@@ -380,7 +387,7 @@ def test_missing_service_is_created_with_a_scheduler(
     assert director.kernel.rules == rules
     first, second = done.stdout.splitlines()
     assert first.endswith(": virtual service created")
-    assert second.endswith(" weight 1")
+    assert second.endswith(" weight 1: passed its check")
 
 
 def test_scheduler_of_a_standing_service_stays(director: Director) -> None:
@@ -495,7 +502,7 @@ def test_name_that_moved_leaves_no_old_address_behind(director: Director, event:
     director.names["web2"] = ["192.0.2.9"]
     director.by_mon(event, "web2" if event == "failure" else "", *NAMED, hosts="web1 web2")
     assert set(director.servers) == {ONE, *(["192.0.2.9:80"] if event == "up" else [])}
-    gone = f"www/http: tcp 10.0.0.3:80: {TWO} was dr weight 5, is out"
+    gone = f"www/http: tcp 10.0.0.3:80: {TWO} was dr weight 5, is out: web2 is 192.0.2.9 now"
     assert gone in director.told
     told = lvs_director.run(["why", "192.0.2.2"], director.environ, lambda: "").stdout
     assert "is out: web2 is 192.0.2.9 now" in told
@@ -731,7 +738,9 @@ def test_out_by_hand(director: Director) -> None:
     done = director.by_hand("-R", "192.0.2.1")
     assert (done.status, set(director.servers)) == (0, {TWO, THREE})
     assert done.stdout.startswith("operator ")
-    assert done.stdout.endswith(": tcp 10.0.0.3:80: 192.0.2.1:80 was dr weight 5, is out\n")
+    assert done.stdout.endswith(
+        ": tcp 10.0.0.3:80: 192.0.2.1:80 was dr weight 5, is out: taken out by hand\n"
+    )
 
 
 def test_in_by_hand(director: Director) -> None:

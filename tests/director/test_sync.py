@@ -143,7 +143,7 @@ def test_failure_takes_out(director: Syncing) -> None:
         done = director.sync(mon)
     assert done.stdout.splitlines() == [
         f"www/http: {WEB}: fail in mon",
-        f"www/http: {WEB}: {TWO} was dr weight 5, is out",
+        f"www/http: {WEB}: {TWO} was dr weight 5, is out: timed out after 3 s",
     ]
     assert (done.status, done.stderr) == (0, "")
     assert director.servers == {ONE: IN, THREE: IN}

@@ -92,6 +92,7 @@ class Director:
         hosts: str = "192.0.2.1 192.0.2.2 192.0.2.3",
         environ: Mapping[str, str] | None = None,
         flag: str | None = None,
+        detail: str = "detail",
     ) -> Outcome:
         """Run lvs.alert as mon does, a minute after the run before."""
         self.time += 60
@@ -102,7 +103,7 @@ class Director:
         told = {"MON_ALERTTYPE": event, "MON_GROUP": "www", "MON_SERVICE": "http"}
         told["MON_RETVAL"] = "0" if event == "up" else "1"
         told.update(environ or {})
-        return self.alert(*called, *options, environ=told, stdin=f"{summary}\ndetail\n")
+        return self.alert(*called, *options, environ=told, stdin=f"{summary}\n{detail}\n")
 
     def by_hand(self, *options: str) -> Outcome:
         """Run lvs.alert as a person would, on the web service."""

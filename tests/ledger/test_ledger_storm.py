@@ -287,7 +287,7 @@ def duty(machine: Machine, before: Sequence[str], why: str) -> None:
     assert told.status == 0, told
     assert f"{HOSTS[0]}:80" not in machine.servers
     change, *rest = [re.sub(r"^lvs.alert\[\d+\]: ", "", line) for line in told.lines]
-    assert change == f"www/http: {SERVICE}: {HOSTS[0]}:80 was dr weight 5, is out"
+    assert change == f"www/http: {SERVICE}: {HOSTS[0]}:80 was dr weight 5, is out: failure"
     (forgotten,) = rest
     pattern = rf"www/http: {SERVICE}: not remembered of {HOSTS[0]}:80: \S+/{FILE_NAME}: {why}"
     assert re.fullmatch(pattern, forgotten), forgotten
