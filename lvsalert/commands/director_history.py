@@ -97,7 +97,7 @@ def history_command(
         first = entries[0].time if entries else now - _NOTHING_SECONDS
         _write_whole(svg, timeline.svg(lanes, first if since is None else since, now))
     if as_json:
-        return Outcome(0, json_text.document([json_text.entry_object(each) for each in entries]))
+        return Outcome(0, json_text.document(json_text.history_object(entries)))
     return Outcome(0, _table([_HEADINGS, *map(_cells, entries)]) if entries else "no change\n")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Generator, Mapping
 from typing import Any, Callable
@@ -84,7 +83,7 @@ def _watched_table(seen: Status, environ: Mapping[str, str]) -> str:
 
 
 def _watched_object(seen: Status, _environ: Mapping[str, str]) -> str:
-    return json.dumps(json_text.status_object(seen)) + "\n"
+    return json_text.line(json_text.status_object(seen))
 
 
 def _watch(show: Callable[[], str], clear: str) -> Generator[str, None, Outcome]:

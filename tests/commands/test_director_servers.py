@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import LastRun
 from lvsalert.model import Protocol, VirtualService
 from tests.harness.alerts import Director
+from tests.harness.places import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -104,11 +106,12 @@ def test_status_for_a_program(director: Director) -> None:
     done = told_by(director, "status", "--json")
     seen = json.loads(done.stdout)
     assert (done.status, done.stderr, seen["lacking"]) == (0, "", None)
-    assert [each["service"] for each in seen["services"]] == [
+    assert seen["version"] == 1
+    assert [each["service"]["name"] for each in seen["services"]] == [
         *("tcp 10.0.0.3:21", "tcp 10.0.0.3:80", "fwm 7"),
     ]
     assert seen["services"][2] == {
-        "service": "fwm 7",
+        "service": {"name": "fwm 7", "protocol": "fwm", "fwmark": 7, "ipv6": False},
         "scheduler": None,
         "missing": True,
         "stopped": None,
@@ -120,8 +123,10 @@ def test_status_for_a_program(director: Director) -> None:
     assert [each["state"] for each in web["servers"]] == [
         *("in", "quiesced", "slow-starting", "out"),
     ]
+    named = {"name": "tcp 10.0.0.3:80", "protocol": "tcp"}
+    assert web["service"] == {**named, "address": "10.0.0.3", "port": 80}
     assert web["servers"][0] == {
-        "server": "192.0.2.1:80",
+        "server": {"address": "192.0.2.1", "port": 80},
         "state": "in",
         "weight": 50,
         "active": 3,
@@ -130,7 +135,7 @@ def test_status_for_a_program(director: Director) -> None:
         "causes": [],
     }
     assert web["servers"][3] == {
-        "server": "192.0.2.3:80",
+        "server": {"address": "192.0.2.3", "port": 80},
         "state": "out",
         "weight": None,
         "active": None,
@@ -138,7 +143,9 @@ def test_status_for_a_program(director: Director) -> None:
         "since": "2023-11-14T22:16:20.000+00:00",
         "causes": [
             {
-                "cause": "www/http",
+                "by": "check",
+                "group": "www",
+                "service": "http",
                 "reason": "connection refused",
                 "since": "2023-11-14T22:16:20.000+00:00",
                 "drain": False,
@@ -266,21 +273,22 @@ def test_why_for_a_program(director: Director) -> None:
     """JSON tells the counters and the changes besides what status does."""
     seen = json.loads(told_by(director, "why", "192.0.2.4:80", "--json").stdout)
     (story,) = seen["services"]
-    assert (story["server"], story["state"], story["weight"]) == (
-        *("192.0.2.4:80", "slow-starting"),
-        9,
-    )
+    assert story["server"] == {"address": "192.0.2.4", "port": 80}
+    assert (story["state"], story["weight"]) == ("slow-starting", 9)
     assert story["slow_start_until"] == "2023-11-14T22:25:20.000+00:00"
     assert story["quiesced_until"] is None
     assert story["checks"] == [
         {
-            "source": "www/http",
+            "by": "check",
+            "group": "www",
+            "service": "http",
             "failed": False,
             "in_a_row": 2,
             "last": "2023-11-14T22:16:20.000+00:00",
         }
     ]
-    assert [each["after"] for each in story["changes"]] == ["out", "dr weight 5", "dr weight 9"]
+    after = [each["after"] and each["after"]["weight"] for each in story["changes"]]
+    assert after == [None, 5, 9]
 
 
 def test_why_of_a_server_that_nobody_knows(director: Director) -> None:
@@ -441,3 +449,24 @@ def test_drain_ends_with_an_ipvsadm_that_fails(
 def test_bad_usage_is_one_line(director: Director, argv: list[str], said: str) -> None:
     """What cannot be understood ends with status 3 and is quoted."""
     assert told_by(director, *argv) == Outcome(3, stderr=f"lvs-director: {said}\n")
+
+
+def _fields(value: object) -> set[str]:
+    """Return the names of all fields in a document."""
+    if isinstance(value, list):
+        return {name for each in value for name in _fields(each)}
+    if isinstance(value, dict):
+        return set(value) | {name for each in value.values() for name in _fields(each)}
+    return set()
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("why", "192.0.2.1"), ("why", "192.0.2.4:80"), ("history",)]
+)
+def test_every_field_is_told_in_the_documentation(
+    director: Director, words: tuple[str, ...]
+) -> None:
+    """Whoever writes a program finds it in docs/json.md."""
+    text = (CHECKOUT / "docs" / "json.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`]*)`", text))))
+    assert _fields(json.loads(told_by(director, *words, "--json").stdout)) <= told

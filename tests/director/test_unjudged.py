@@ -70,7 +70,7 @@ def test_ten_checks_are_told_once(director: Director) -> None:
     assert f"  {words}\n" in told(director, "why", "192.0.2.1")
     (service,) = json.loads(told(director, "status", "--json"))["services"]
     (unjudged,) = service["unjudged"]
-    assert (unjudged["source"], unjudged["checks"]) == ("www/http", 12)
+    assert (unjudged["group"], unjudged["service"], unjudged["checks"]) == ("www", "http", 12)
 
 
 def test_alert_and_redistribute_are_one_check(director: Director) -> None:

@@ -112,25 +112,29 @@ def test_journal_is_a_plain_table(tmp_path: Path) -> None:
 
 
 def test_journal_for_a_program(tmp_path: Path) -> None:
-    """--json gives a list of objects, with times that carry their offset."""
+    """--json gives the changes, with times that carry their offset, and fields for what was."""
     told = json.loads(shown(journalled(tmp_path, *DAY), "--json").stdout)
-    assert told[0]["server"] is None
-    assert told[3] == {
+    assert told["version"] == 1
+    service = {"name": WEB, "protocol": "tcp", "address": "10.0.0.3", "port": 80}
+    assert told["changes"][3] == {
         "time": "2023-11-14T22:14:20.000+00:00",
         "who": "www/http",
-        "service": WEB,
-        "server": ONE,
-        "before": "dr weight 5",
-        "after": "out",
+        "service": service,
+        "server": {"address": "192.0.2.1", "port": 80},
+        "before": {"forwarding": "dr", "weight": 5, "upper": 0, "lower": 0, "flags": []},
+        "after": None,
         "why": "connection refused",
     }
+    created = told["changes"][0]
+    assert (created["server"], created["before"]) == (None, None)
+    assert created["after"] is not None
 
 
 def test_empty_journal_says_so(tmp_path: Path) -> None:
-    """A journal without a line is no error; for a program it is an empty list."""
+    """A journal without a line is no error; for a program it has no change."""
     journalled(tmp_path)
     assert shown(tmp_path) == (0, "no change\n", "", None)
-    assert json.loads(shown(tmp_path, "--json").stdout) == []
+    assert json.loads(shown(tmp_path, "--json").stdout) == {"version": 1, "changes": []}
 
 
 @pytest.mark.parametrize(
@@ -160,15 +164,18 @@ def test_empty_journal_says_so(tmp_path: Path) -> None:
 def test_lines_are_chosen(tmp_path: Path, options: list[str], count: int) -> None:
     """A time, a service and a server narrow the journal, whichever way they are spelled."""
     done = shown(journalled(tmp_path, *DAY), "--json", *options)
-    assert len(json.loads(done.stdout)) == count
+    assert len(json.loads(done.stdout)["changes"]) == count
 
 
 @pytest.mark.parametrize("name", ["7", "fwm 7", "7 -6", "fwm 7 -6"])
 def test_firewall_mark_is_chosen(tmp_path: Path, name: str) -> None:
     """A mark is told with or without fwm; that of IPv6 is another one."""
     four, six = (real(0, None, IN, virtual=each) for each in ("fwm 7", "fwm 7 -6"))
-    (line,) = json.loads(shown(journalled(tmp_path, four, six), "--json", "--service", name).stdout)
-    assert line["service"] == ("fwm 7 -6" if name.endswith("6") else "fwm 7")
+    done = shown(journalled(tmp_path, four, six), "--json", "--service", name)
+    (line,) = json.loads(done.stdout)["changes"]
+    is_six = name.endswith("6")
+    named = "fwm 7 -6" if is_six else "fwm 7"
+    assert line["service"] == {"name": named, "protocol": "fwm", "fwmark": 7, "ipv6": is_six}
 
 
 def test_name_stands_for_its_addresses() -> None:
