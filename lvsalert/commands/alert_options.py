@@ -57,7 +57,7 @@ _WHAT = (
         "virtual",
         required=True,
         metavar="ADDRESS:PORT",
-        help="The virtual service, or the firewall mark.",
+        help="The virtual service, or the firewall mark; several in one word, with blanks.",
     ),
     option("--ipv6-fwmark", is_flag=True, help="The firewall mark is of IPv6."),
     option(

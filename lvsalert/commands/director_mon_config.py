@@ -51,7 +51,8 @@ from lvsalert.mon.report import printable
 def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: Any) -> Outcome:
     """Print the mon.cf for FILE: a watch for each virtual service, with redistribute.
 
-    One mon can look after several files, as long as no two have the same virtual service.
+    Services whose check is the same, at the same real servers, share a watch. One mon can look
+    after several files, as long as no two have the same virtual service.
     """
     from lvsalert.ldirectord import mon_cf
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import click
 
@@ -22,9 +22,12 @@ from lvsalert.commands.table_options import (
 from lvsalert.director import alert
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
-from lvsalert.errors import UsageError
+from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.mon.alert_call import AlertCall, Event, alert_call
 from lvsalert.mon.report import printable
+
+if TYPE_CHECKING:
+    from lvsalert.commands.lvs_alert_file import Upkeep
 
 NAME = "lvs.alert"
 _FLAGS = {
@@ -64,23 +67,23 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         raise UsageError("--quiesce and --quiesce-first exclude each other")
     if call.by_hand and given["real_server"] is None:
         raise UsageError("Missing option '-R': a real server is needed where mon does not call.")
-    request, file_rules, upkeep = _request(given, ctx.obj.given), None, None
-    if given["config"] is not None:
-        # Not imported by runs without a file, which have no use for its reader.
-        from lvsalert.commands.lvs_alert_file import with_file
-
-        file_rules, request, upkeep = with_file(given["config"], request, given, ctx.obj.given)
+    jobs, errors, upkeep = _jobs(given, ctx.obj.given)
     done = alert.run(
         call,
-        request,
+        jobs,
         director_of(given, given["journal_days"]),
         lookup=lookup,
         witness_answers=functools.partial(_any_answers, given["witnesses"]),
         operator=user_name() if call.by_hand else "",
-        file_rules=file_rules,
         dry_run=given["dry_run"],
     )
-    outcome = _told(done, given, by_hand=call.by_hand)
+    told = [_told(each, given, by_hand=call.by_hand) for each in done]
+    outcome = Outcome(
+        max([each.status for each in told] + [each.status for each in errors]),
+        "".join(each.stdout for each in told),
+        "".join(f"{NAME}: {printable(str(each))}\n" for each in errors)
+        + "".join(each.stderr for each in told),
+    )
     if upkeep is not None and not call.by_hand and not given["dry_run"]:
         from lvsalert.commands.autoreload import take
 
@@ -103,11 +106,30 @@ def _call(
     )
 
 
-def _request(given: Mapping[str, Any], options: Mapping[str, str]) -> Request:
-    """Return the request; most options are named as its fields are."""
+def _jobs(
+    given: Mapping[str, Any], options: Mapping[str, str]
+) -> tuple[list[alert.Job], Sequence[LvsalertError], Upkeep | None]:
+    """Return what is asked for each virtual service, what cannot be, and what the file needs.
+
+    LvsalertError where nothing of it can be done.
+    """
+    # mon-config names all services that have a check in common.
+    virtuals = given["virtual"].split() or [given["virtual"]]
+    requests = [_request(given, options, virtual) for virtual in virtuals]
+    if given["config"] is None:
+        return [alert.Job(each) for each in requests], (), None
+    # Not imported by runs without a file, which have no use for its reader.
+    from lvsalert.commands.lvs_alert_file import with_file
+
+    return with_file(given["config"], requests, given, options)
+
+
+def _request(given: Mapping[str, Any], options: Mapping[str, str], virtual: str) -> Request:
+    """Return the request for a virtual service; most options are named as its fields are."""
     asked = {name: value for name, value in given.items() if name in Request._fields}
     asked["slow_start"] = given["slow_start"] or None
     kept = {name: text for name, text in options.items() if name not in OF_ONE_CALL}
+    kept["LVSALERT_VIRTUAL_SERVICE"] = asked["virtual"] = virtual
     return Request(**asked, has_witness=bool(given["witnesses"]), options=kept)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from lvsalert.commands.table_options import lookup
 from lvsalert.director import maintenance
-from lvsalert.director.accepted import check_names, file_with, news_of
+from lvsalert.director.accepted import check_names, file_with, news_of, no_such_service
+from lvsalert.director.alert import Job
 from lvsalert.director.file_rules import FileRules, Overrides
 from lvsalert.director.request import Request
+from lvsalert.errors import LvsalertError
 from lvsalert.ipvs.naming import virtual_service
-from lvsalert.ldirectord.file import candidates, parsed
+from lvsalert.ldirectord.file import DirectorFile, FileService, candidates, parsed
 from lvsalert.ldirectord.names import names_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
@@ -38,26 +40,57 @@ def _check(accepted: Accepted, path: str, text: str) -> None:
 
 
 def with_file(
-    path: str, request: Request, given: Mapping[str, Any], options: Mapping[str, str]
-) -> tuple[FileRules, Request, Upkeep | None]:
-    """Return what the director's file says of the service, and what is asked for beside it.
+    path: str, requests: Sequence[Request], given: Mapping[str, Any], options: Mapping[str, str]
+) -> tuple[list[Job], list[LvsalertError], Upkeep | None]:
+    """Return the requests with what the director's file says of their services.
 
     An option that was given wins over the file. What was accepted of the file at the last start or
-    reload counts.
+    reload counts. Errors tell of services that it has not; LvsalertError where it has none of them.
     """
-    virtual = virtual_service(
-        request.virtual, request.protocol, lookup, ipv6_fwmark=request.ipv6_fwmark
-    )
+    virtuals = [
+        virtual_service(each.virtual, each.protocol, lookup, ipv6_fwmark=each.ipv6_fwmark)
+        for each in requests
+    ]
     paths = candidates(path)
     accepted, _ = ask_ledger(given["state_dir"], lambda ledger: ledger.files.find(paths))
-    file = file_with(path, lookup, virtual, lambda _: accepted)
-    (service,) = file.services
+    file = file_with(path, lookup, virtuals, lambda _: accepted)
+    news, fault = None, None
+    if accepted is not None and file.config.autoreload:
+        news = news_of(accepted, functools.partial(_check, accepted))
+        fault = "" if news is None else news.fault
+    services = {each.virtual: each for each in file.services}
+    jobs: list[Job] = []
+    errors: list[LvsalertError] = []
+    for request, virtual in zip(requests, virtuals):
+        if virtual in services:
+            asked, rules = _with_service(file, services[virtual], request, given, options)
+            jobs.append(Job(asked, rules._replace(fault=fault)))
+        else:
+            errors.append(no_such_service(file.path, virtual, is_accepted=accepted is not None))
+    if not jobs:
+        raise errors[0]
+    if accepted is None:
+        return jobs, errors, None
+    is_newer = news is not None and not news.fault
+    missing = names_of(file.config.services, accepted.names)
+    upkeep = Upkeep(file.path, is_newer, missing) if is_newer or missing else None
+    return jobs, errors, upkeep
+
+
+def _with_service(
+    file: DirectorFile,
+    service: FileService,
+    request: Request,
+    given: Mapping[str, Any],
+    options: Mapping[str, str],
+) -> tuple[Request, FileRules]:
+    """Return a request beside what the file says of its service."""
     says = {f"LVSALERT_{name}" for name in ("QUIESCE", "QUIESCE_FIRST")}
     if says.isdisjoint(options):
         request = request._replace(quiesce=service.configured.quiescent)
     if "LVSALERT_FALL" not in options:
         request = request._replace(fall=service.configured.failure_count)
-    protocol = "udp" if virtual.protocol is Protocol.UDP else "tcp"
+    protocol = "udp" if service.virtual.protocol is Protocol.UDP else "tcp"
     override = Overrides(
         weight=given["weight"] if "LVSALERT_WEIGHT" in options else None,
         forwarding=given["forwarding"] if "LVSALERT_FORWARDING" in options else None,
@@ -65,16 +98,5 @@ def with_file(
         upper=request.upper,
         lower=request.lower,
     )
-    maintained = maintenance.kept_out(
-        file.config.maintenance_dir, file.services, maintenance.names_of
-    )
-    rules = FileRules(file.path, service, override, maintained)
-    if accepted is None:
-        return rules, request, None
-    is_newer = False
-    if file.config.autoreload:
-        news = news_of(accepted, functools.partial(_check, accepted))
-        rules = rules._replace(fault="" if news is None else news.fault)
-        is_newer = news is not None and not news.fault
-    missing = names_of(file.config.services, accepted.names)
-    return rules, request, Upkeep(file.path, is_newer, missing) if is_newer or missing else None
+    maintained = maintenance.kept_out(file.config.maintenance_dir, [service], maintenance.names_of)
+    return request, FileRules(file.path, service, override, maintained)

@@ -6,13 +6,13 @@ fail-over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Callable
 
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.ipvs.naming import Lookup
 from lvsalert.ldirectord.config import parse
-from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_service, read
+from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_services, read
 from lvsalert.ldirectord.names import missing
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.model import VirtualService
@@ -66,25 +66,24 @@ def check_names(file: DirectorFile, accepted: Accepted | None) -> None:
             raise error
 
 
-def file_with(name: str, lookup: Lookup, virtual: VirtualService, accepted: Find) -> DirectorFile:
-    """Return a file with one service, as it was accepted; as it is where it never was.
+def file_with(
+    name: str, lookup: Lookup, virtuals: Collection[VirtualService], accepted: Find
+) -> DirectorFile:
+    """Return a file with those of these services that it has, as it was accepted.
 
-    What was accepted has its addresses, and no name is looked up.
-
-    Errors are those of ``load_service``, and UsageError where there is no such service.
+    What was accepted has its addresses, and no name is looked up. A file that never was is taken
+    as it is. Errors are those of ``load_services``.
     """
     kept = accepted(candidates(name))
     if kept is not None:
-        path, text = kept.path, kept.text
-    else:
-        path = find(name)
-        text = read(path)
-    file = load_service(path, text, lookup, virtual, None if kept is None else kept.names)
-    if file is None and kept is None:
-        raise UsageError(f"{path}: has no virtual service {virtual}")
-    if file is None:
-        raise UsageError(
-            f"{path}: had no virtual service {virtual} when it was accepted:"
-            f" lvs-director reload {path}"
-        )
-    return file
+        return load_services(kept.path, kept.text, lookup, virtuals, kept.names)
+    path = find(name)
+    return load_services(path, read(path), lookup, virtuals)
+
+
+def no_such_service(path: str, virtual: VirtualService, *, is_accepted: bool) -> UsageError:
+    """Return the error where a file has no such service, or had none when it was accepted."""
+    if is_accepted:
+        had = f"{path}: had no virtual service {virtual} when it was accepted"
+        return UsageError(f"{had}: lvs-director reload {path}")
+    return UsageError(f"{path}: has no virtual service {virtual}")

@@ -15,7 +15,14 @@ from lvsalert.director.alert_entries import (
     verdicts_of,
 )
 from lvsalert.director.policy import Member, Rules, decide, serving
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.reconcile import (
+    Author,
+    Decide,
+    Director,
+    Proposal,
+    in_turn,
+    reconcile,
+)
 from lvsalert.director.request import HostsWanted, Request, hosts_wanted
 from lvsalert.director.verdicts import (
     Source,
@@ -76,45 +83,101 @@ class Outcome(NamedTuple):
     is_remembered: bool = True
 
 
+class Job(NamedTuple):
+    """What is asked for one virtual service.
+
+    With ``file_rules`` the entries and the shape of the service are those of the director's file.
+    """
+
+    request: Request
+    file_rules: FileRules | None = None
+
+
 def run(
     call: AlertCall,
-    request: Request,
+    jobs: Sequence[Job],
     director: Director,
     *,
     lookup: Lookup,
     witness_answers: Callable[[], bool],
     operator: str,
-    file_rules: FileRules | None = None,
     dry_run: bool = False,
-) -> Outcome:
-    """Bring the table to what the alert wants.
+) -> list[Outcome]:
+    """Bring the table to what the alert wants, all jobs in one step; return an outcome for each.
 
     ``operator`` is who calls by hand, ``witness_answers`` tells whether anybody outside can be
-    reached. With ``file_rules`` the entries and the shape of the service are those of the
-    director's file. Names are looked up before the lock is taken. A host whose name has no address
-    is left as it is and comes back among the errors; the others are done all the same.
-    LvsalertError where nothing could be done at all.
+    reached. Names are looked up before the lock is taken. A host whose name has no address is left
+    as it is and comes back among the errors; the others are done all the same, and so are the
+    other jobs where one cannot be done. LvsalertError where the only one cannot be done.
     """
+    who = printable(f"operator {operator}" if call.by_hand else call.who)
+    answers = functools.lru_cache(1)(witness_answers)
+    run_of = _Run(call, who, director, lookup, answers, dry_run)
+    steps = [_step(run_of, job) for job in jobs]
+    decisions = [each.decide for each in steps if each.decide is not None]
+    if not decisions:
+        return [Outcome(each.virtual, who, each.findings) for each in steps]
+    author = Author(who, "by hand" if call.by_hand else call.event.value)
+    done = reconcile(director, functools.partial(in_turn, decisions, author), dry_run=dry_run)
+    told = iter(done.told)
+    changes: dict[VirtualService, list[Change]] = {}
+    for change in done.changes:
+        changes.setdefault(change.virtual, []).append(change)
+    outcomes: list[Outcome] = []
+    for step in steps:
+        found = step.findings if step.decide is None else next(told)
+        if isinstance(found, LvsalertError):
+            if len(steps) == 1:
+                raise found
+            found = Findings(errors=[found])
+        made = changes.get(step.virtual, [])
+        # What went wrong with the ledger is told once, or of all that it does not hold.
+        troubles = done.troubles if made or not outcomes else ()
+        outcomes.append(
+            Outcome(step.virtual, who, found or Findings(), made, troubles, done.is_remembered)
+        )
+    return outcomes
+
+
+class _Step(NamedTuple):
+    """A virtual service and what decides on it, or what is to be said where nothing does."""
+
+    virtual: VirtualService
+    decide: Decide | None
+    findings: Findings = Findings()
+
+
+class _Run(NamedTuple):
+    """What all jobs of an alert have in common."""
+
+    call: AlertCall
+    who: str
+    director: Director
+    lookup: Lookup
+    witness_answers: Callable[[], bool]
+    dry_run: bool
+
+
+def _step(run_of: _Run, job: Job) -> _Step:
+    """Look up the names of a job, and return what decides on its service."""
+    call, who, director, lookup, witness_answers, dry_run = run_of
+    request = job.request
     virtual = virtual_service(
         request.virtual, request.protocol, lookup, ipv6_fwmark=request.ipv6_fwmark
     )
-    who = printable(f"operator {operator}" if call.by_hand else call.who)
     if request.real_server is not None:
         split_endpoint(request.real_server)
     wanted = hosts_wanted(call, request)
     if wanted.is_unjudged and not dry_run:
-        note = functools.partial(_note_unjudged, call, virtual, wanted.remark)
-        done = reconcile(director, note)
-        return Outcome(virtual, who, done.told, (), done.troubles, done.is_remembered)
+        return _Step(virtual, functools.partial(_note_unjudged, call, virtual, wanted.remark))
     if not wanted.hosts_in and not wanted.hosts_out:
-        return Outcome(virtual, who, Findings(wanted.remark))
+        return _Step(virtual, None, Findings(wanted.remark))
     started = time.time()
     found = _look_up(wanted, request.fallback, virtual.family, lookup)
     alert = Alert(
-        call, request, virtual, who, file_rules, director, witness_answers, started, *found
+        call, request, virtual, who, job.file_rules, director, witness_answers, started, *found
     )
-    done = reconcile(director, functools.partial(_propose, alert), dry_run=dry_run)
-    return Outcome(virtual, who, done.told, done.changes, done.troubles, done.is_remembered)
+    return _Step(virtual, functools.partial(_propose, alert))
 
 
 def _note_unjudged(
@@ -247,6 +310,7 @@ def _note(
     call, request = alert.call, alert.request
     if alert.file_rules is not None:
         alert.file_rules.note_maintenance(ledger, now=now)
+        alert.file_rules.forget_before(ledger, verdicts, alert.who)
     if call.by_hand:
         return [
             take_operator(ledger, alert.key, each, now=now, drain=request.quiesce)

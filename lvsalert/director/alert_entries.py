@@ -64,29 +64,31 @@ def verdicts_of(alert: Alert, service: Service, known: Mapping[str, str]) -> Jud
     said = "taken out by hand" if alert.call.by_hand else alert.call.event.value
     verdicts, errors = [], list(alert.unresolved)
     named: dict[str, RealServer] = {}
+    in_file = None if alert.file_rules is None else alert.file_rules.finder(alert.call.group)
     for host, failed in alert.hosts:
         try:
-            entries = _entries(alert, host, standing, known.get(host.name))
+            if in_file is not None:
+                entries = in_file(host)
+            else:
+                entries = [_standing_entry(alert, host, standing, known.get(host.name))]
         except LvsalertError as error:
             errors.append(error)
             continue
         reason = printable(why.get(host.spelled, said)) if failed else ""
         verdicts += [Verdict(real, failed, reason) for real in entries]
-        if alert.file_rules is None and canonical_address(host.name) is None:
+        if in_file is None and canonical_address(host.name) is None:
             named[host.name] = entries[0]
     return Judged(verdicts, errors, named)
 
 
-def _entries(
+def _standing_entry(
     alert: Alert, host: Host, standing: Container[str], known: str | None
-) -> list[RealServer]:
-    """Return the entries that a host stands for: one, or all that the file has there."""
-    if alert.file_rules is not None:
-        return alert.file_rules.entries(alert.call.group, host)
+) -> RealServer:
+    """Return the entry that a host stands for, which was ``known`` when it was last told of."""
     if alert.call.by_hand and known is not None and known in standing:
         # A person means what is in the table.
         host = host._replace(addresses=[known])
-    return [_entry(alert, host, standing, alert.request.weight, known)]
+    return _entry(alert, host, standing, alert.request.weight, known)
 
 
 def _entry(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Callable, Union
 
-from lvsalert.director.accepted import file_with
+from lvsalert.director.accepted import file_with, no_such_service
 from lvsalert.director.policy import Member, Rules, Want, decide
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.status import ServerQuery, find
@@ -227,8 +227,11 @@ def _in_file(
     if OPTION not in options:
         return None
     try:
-        file = file_with(options[OPTION], order.lookup, virtual, ledger.files.find)
-        return file.services[0]
+        file = file_with(options[OPTION], order.lookup, [virtual], ledger.files.find)
+        for service in file.services:
+            return service
+        accepted = ledger.files.find([file.path]) is not None
+        raise no_such_service(file.path, virtual, is_accepted=accepted)
     except LvsalertError as error:
         # Once for all the services that a real server is in.
         if str(error) not in map(str, errors):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Callable
 
 from lvsalert.director import maintenance
+from lvsalert.director.verdicts import Verdict
 from lvsalert.errors import UsageError
 from lvsalert.ipvs.naming import Host
 from lvsalert.ipvs.table import Endpoint, Service
 from lvsalert.ldirectord.file import FileService, Server
-from lvsalert.ldirectord.watches import watches_of
+from lvsalert.ldirectord.watches import number_of, watches_of
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.model import Forwarding, RealServer, canonical_address
 from lvsalert.startup import NamedTuple
@@ -39,20 +41,25 @@ class FileRules(NamedTuple):
     maintained: Mapping[Endpoint, str] = {}
     fault: str | None = None
 
-    def entries(self, group: str, host: Host) -> list[RealServer]:
-        """Return the entries of all real servers that a host of mon's group stands for.
+    def finder(self, group: str) -> Callable[[Host], list[RealServer]]:
+        """Return what finds the entries of all real servers that a host of mon's group stands for.
 
-        In a group that ``mon-config`` made it stands for those it was made of, otherwise for all
-        at its address, or at its address and port. UsageError where the file has none.
+        In a group that ``mon-config`` made, for this service or for one with the same check, it
+        stands for those it was made of, otherwise for all at its address, or at its address and
+        port. UsageError where the file has none.
         """
-        made = [each.hosts for each in watches_of(self.service) if each.group == group]
-        found = next((hosts[host.spelled] for hosts in made if host.spelled in hosts), None)
-        servers = found or self._at(host)
-        if not servers:
-            raise UsageError(
-                f"{host.spelled}: {self.path} has no such real server of {self.service.virtual}"
-            )
-        return [self._entry(server.real) for server in servers]
+        number, watches = number_of(group), watches_of(self.service)
+        made = {} if number is None or number > len(watches) else watches[number - 1].hosts
+
+        def find(host: Host) -> list[RealServer]:
+            servers = made.get(host.spelled) or self._at(host)
+            if not servers:
+                raise UsageError(
+                    f"{host.spelled}: {self.path} has no such real server of {self.service.virtual}"
+                )
+            return [self._entry(server.real) for server in servers]
+
+        return find
 
     def _at(self, host: Host) -> Sequence[Server]:
         own = canonical_address(host.name)
@@ -82,6 +89,10 @@ class FileRules(NamedTuple):
         endpoints = self.service.endpoints
         maintenance.note(ledger, str(self.service.virtual), endpoints, self.maintained, now=now)
 
+    def forget_before(self, ledger: Ledger, verdicts: Sequence[Verdict], source: str) -> None:
+        """Forget what was said under the names that the service's watches had before."""
+        forget_before(ledger, str(self.service.virtual), verdicts, source)
+
     def note_fault(self, ledger: Ledger) -> str:
         """Write down what is wrong with the file, and return that where it is new."""
         known = ledger.files.find([self.path])
@@ -103,6 +114,23 @@ class FileRules(NamedTuple):
     def with_thresholds(self, service: Service) -> Service:
         """Return a service whose entries have the thresholds that are wanted."""
         return with_thresholds(service, self.service, self.override.upper, self.override.lower)
+
+
+def forget_before(ledger: Ledger, key: str, verdicts: Sequence[Verdict], source: str) -> None:
+    """Forget what watches of other names said of these real servers of a service.
+
+    Each has one watch of the file's. A file that was edited may have given it another name, and
+    nobody would take back what was said under the one before. A source that is no watch of a file
+    speaks for itself.
+    """
+    if number_of(source.partition("/")[0]) is None:
+        return
+    causes = ledger.causes(key)
+    for verdict in verdicts:
+        for cause in causes.get(verdict.endpoint, ()):
+            is_made = number_of(cause.cause.partition("/")[0]) is not None
+            if is_made and cause.cause != source:
+                ledger.forget(key, verdict.endpoint, cause.cause)
 
 
 def with_thresholds(

@@ -14,10 +14,10 @@ from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.setup import FirstCheck, Outcome, Setup, kept, set_up
 from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import DirectorFile, FileService
-from lvsalert.ldirectord.watches import Watch, watches_of
+from lvsalert.ldirectord.watches import Watch, check_of, shared_watches
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import Stop
-from lvsalert.model import Forwarding
+from lvsalert.model import Forwarding, VirtualService
 
 Probe = Callable[[Sequence[Watch]], Sequence[FirstCheck]]
 """Checks all watches at once."""
@@ -37,10 +37,8 @@ def start(
     maintenance, each with the file that says so. NotDoneError where the table
     cannot be had or be brought there.
     """
-    watches = {service.virtual: watches_of(service) for service in file.services}
-    checked = probe([each for group in watches.values() for each in group]) if probe else ()
-    setup = Setup(file, who, "start", watches, checked, kept_out, time.time())
-    return set_up(director, setup)
+    checked = _checked(probe, shared_watches(file.services))
+    return set_up(director, Setup(file, who, "start", checked, kept_out, time.time()))
 
 
 def reload(
@@ -56,15 +54,40 @@ def reload(
     made of a weight stays. The arguments are those of ``start``.
     """
     table = director.door.read()
-    watches = {}
-    for service in file.services:
-        standing = table.get(service.virtual)
+    wanted = {}
+    for virtual, watches in shared_watches(file.services).items():
+        standing = table.get(virtual)
         have = standing.real_servers if standing is not None else {}
-        lacking = [_lacking(watch, have) for watch in watches_of(service)]
-        watches[service.virtual] = [watch for watch in lacking if watch.hosts]
-    checked = probe([each for group in watches.values() for each in group]) if probe else ()
-    setup = Setup(file, who, "reload", watches, checked, kept_out, time.time())
-    return set_up(director, setup)
+        lacking = [_lacking(watch, have) for watch in watches]
+        wanted[virtual] = [watch for watch in lacking if watch.hosts]
+    checked = _checked(probe, wanted)
+    return set_up(director, Setup(file, who, "reload", checked, kept_out, time.time()))
+
+
+def _checked(
+    probe: Probe | None, watches: Mapping[VirtualService, Sequence[Watch]]
+) -> dict[VirtualService, list[FirstCheck]]:
+    """Return what checks find of each service; one that several have alike is made once."""
+    if probe is None:
+        return {}
+    once = {check_of(watch): watch for group in watches.values() for watch in group}
+    found = dict(zip(once, probe(list(once.values()))))
+    return {
+        virtual: [_as_found(watch, found[check_of(watch)]) for watch in group]
+        for virtual, group in watches.items()
+    }
+
+
+def _as_found(watch: Watch, check: FirstCheck) -> FirstCheck:
+    """Return what a check at the same hosts says of the servers of a watch."""
+    failed = {
+        server.endpoint: check.failed[judged.endpoint]
+        for host, servers in check.watch.hosts.items()
+        for judged in servers[:1]
+        if judged.endpoint in check.failed
+        for server in watch.hosts[host]
+    }
+    return check._replace(watch=watch, failed=failed)
 
 
 def _lacking(watch: Watch, have: Collection[Endpoint]) -> Watch:

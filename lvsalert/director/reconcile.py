@@ -77,6 +77,32 @@ Decide = Callable[[Table, Ledger], Proposal]
 """Gets the table and the ledger, writes to the ledger what it learns, returns what it proposes."""
 
 
+def in_turn(decisions: Sequence[Decide], author: Author, actual: Table, ledger: Ledger) -> Proposal:
+    """Return what decisions, each on a virtual service of its own, come to in one step.
+
+    What they found on the way is a list, a value a decision. Where one wants nothing to happen,
+    nothing does, and what others found is None. One that cannot be made leaves its service as it
+    is, with the error as its value.
+    """
+    table, told = actual, []
+    reasons = dict(author.reasons)
+    for decide in decisions:
+        try:
+            desired, its_author, found = decide(table, ledger)
+        except (LedgerError, IpvsadmError):
+            raise
+        except LvsalertError as error:
+            told.append(error)
+            continue
+        if desired is None:
+            nothing = [None] * len(decisions)
+            return Proposal(None, author, [*nothing[: len(told)], found, *nothing[len(told) + 1 :]])
+        told.append(found)
+        table = desired
+        reasons.update(its_author.reasons)
+    return Proposal(table, author._replace(reasons=reasons), told)
+
+
 def reconcile(director: Director, decide: Decide, *, dry_run: bool = False) -> Reconciled:
     """Bring the table to what ``decide`` proposes, and journal it.
 

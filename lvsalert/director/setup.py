@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from lvsalert.director import maintenance
-from lvsalert.director.file_rules import with_thresholds
+from lvsalert.director.file_rules import forget_before, with_thresholds
 from lvsalert.director.policy import Member, Rules, Want, decide
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.verdicts import Source, Verdict, take_checks
@@ -57,14 +57,9 @@ class Setup(NamedTuple):
     file: DirectorFile
     who: str
     why: str
-    watches: Mapping[VirtualService, Sequence[Watch]]
-    checked: Sequence[FirstCheck]
+    checked: Mapping[VirtualService, Sequence[FirstCheck]]
     kept_out: Mapping[Endpoint, str]
     now: float
-
-    def checked_of(self, service: FileService) -> list[FirstCheck]:
-        """Return what the checks found of a service's watches."""
-        return [each for each in self.checked if each.watch in self.watches[service.virtual]]
 
     def options(self, service: FileService) -> dict[str, str]:
         """Return what others are to know of a service, as variables of lvs.alert."""
@@ -87,11 +82,13 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
     """
     file = setup.file
     ledger.files.accept(Accepted(file.path, file.text, setup.now, names=file.names))
-    remarks = [
+    untold = [
         f"{each.watch.group}/{each.watch.service}: could not be checked: {each.remark}"
-        for each in setup.checked
+        for checked in setup.checked.values()
+        for each in checked
         if not each.is_told
     ]
+    remarks = list(dict.fromkeys(untold))
     reasons: dict[VirtualService, Mapping[Endpoint, str]] = {}
     desired = dict(actual)
     for virtual in kept(ledger, [setup.file.path]):
@@ -121,7 +118,7 @@ def _service(
 ) -> _Wanted:
     """Return a service of the file as it should be."""
     key = str(service.virtual)
-    checked = setup.checked_of(service)
+    checked = setup.checked.get(service.virtual, ())
     _note_checks(ledger, key, checked, setup.now)
     maintenance.note(ledger, key, service.endpoints, setup.kept_out, now=setup.now)
     causes = _causes_of_members(ledger, key, service)
@@ -166,6 +163,7 @@ def _note_checks(ledger: Ledger, key: str, checked: Sequence[FirstCheck], now: f
                 for server in each.watch.servers
             ]
             source = Source(f"{each.watch.group}/{each.watch.service}", int(now))
+            forget_before(ledger, key, verdicts, source.name)
             take_checks(ledger, key, verdicts, source, now=now)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ldirectord.file import OPTION, DirectorFile
-from lvsalert.ldirectord.watches import watches_of
+from lvsalert.ldirectord.watches import shared_watches
 from lvsalert.ledger.records import LastRun
 from lvsalert.mon import client
 from lvsalert.mon.alert_call import Event
@@ -34,12 +34,11 @@ class Call(NamedTuple):
 def with_file(runs: Sequence[LastRun], file: DirectorFile) -> list[LastRun]:
     """Return ``runs`` with those that mon makes for the services of ``file``, in their stead."""
     found = {(run.virtual, run.source): run for run in runs}
-    for service in file.services:
-        virtual = str(service.virtual)
-        for watch in watches_of(service):
+    for virtual, watches in shared_watches(file.services).items():
+        for watch in watches:
             source = f"{watch.group}/{watch.service}"
             options = {**watch.variables, OPTION: file.path}
-            found[virtual, source] = LastRun(virtual, source, "", 0.0, options)
+            found[str(virtual), source] = LastRun(str(virtual), source, "", 0.0, options)
     return list(found.values())
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvs.naming import Lookup
@@ -128,23 +129,28 @@ def as_accepted(path: str, text: str, names: Names) -> DirectorFile:
     return _file(path, text, config, Resolver(path, (), None, names))
 
 
-def load_service(
-    path: str, text: str, lookup: Lookup, virtual: VirtualService, known: Names | None = None
-) -> DirectorFile | None:
-    """Resolve no more of what a file says than one service, None where it has no such service.
+def load_services(
+    path: str,
+    text: str,
+    lookup: Lookup,
+    virtuals: Collection[VirtualService],
+    known: Names | None = None,
+) -> DirectorFile:
+    """Resolve no more of what a file says than those of these services that it has.
 
     With ``known`` those are the addresses of names, and nothing is looked up. A real server whose
     name has no address is left out, so that one name does not keep the others from being judged.
     Errors are those of ``load``.
     """
     config = parse(text, path)
-    named = [each for each in config.services if _may_be(each, virtual)]
+    wanted: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    for each in virtuals:
+        wanted[_but_for_address(each)].add(each.address)
+    named = [each for each in config.services if _may_be(each, wanted)]
     resolver = Resolver(path, named, lookup if known is None else None, known or {})
-    for service in named:
-        whole = _resolved(service, resolver)
-        if whole is not None and whole.virtual == virtual:
-            return DirectorFile(path, config, (whole,), text)
-    return None
+    found = [_resolved(each, resolver) for each in named]
+    services = tuple(each for each in found if each is not None and each.virtual in virtuals)
+    return DirectorFile(path, config, services, text)
 
 
 def read(path: str) -> str:
@@ -156,12 +162,15 @@ def read(path: str) -> str:
         raise NotDoneError(f"{path}: {error.strerror}") from None
 
 
-def _may_be(service: ConfiguredService, virtual: VirtualService) -> bool:
-    """Return whether a service of the file is ``virtual``, as far as is known without a look-up."""
-    same = (service.protocol, service.port, service.fwmark, service.family)
-    if same != (virtual.protocol, virtual.port, virtual.fwmark, virtual.family):
-        return False
-    return canonical_address(service.address) in (None, virtual.address)
+def _may_be(service: ConfiguredService, wanted: Mapping[tuple[object, ...], set[str]]) -> bool:
+    """Return whether a service may be a wanted one, as far as is known without a look-up."""
+    addresses = wanted.get(_but_for_address(service), set())
+    own = canonical_address(service.address)
+    return bool(addresses) if own is None else own in addresses
+
+
+def _but_for_address(each: VirtualService | ConfiguredService) -> tuple[object, ...]:
+    return each.protocol, each.port, each.fwmark, each.family
 
 
 def _file(path: str, text: str, config: Config, resolver: Resolver) -> DirectorFile:
@@ -225,7 +234,7 @@ def source_of(service: FileService) -> tuple[str, str]:
     """
     virtual = service.virtual
     if virtual.protocol is Protocol.FWMARK:
-        group = f"fwm-{virtual.fwmark}{'-6' if virtual.family == sockets.AF_INET6 else ''}"
+        group = f"fwm{'6' if virtual.family == sockets.AF_INET6 else ''}-{virtual.fwmark}"
     else:
         address = virtual.address.replace(":", ".")
         group = f"{virtual.protocol.name.lower()}-{address}-{virtual.port}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
-from lvsalert.ldirectord.watches import Watch, watches_of
+from lvsalert.ldirectord.watches import Watch, shared_watches
 from lvsalert.model import VirtualService
 from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
+from lvsalert.startup import NamedTuple
 from lvsalert.templates import filled
 
 _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
@@ -27,12 +28,7 @@ def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
     UsageError for a value that cannot stand in a mon.cf, and for a service that two files have.
     """
     _check_apart(files)
-    watches = [
-        (file, service, watch)
-        for file in files
-        for service in file.services
-        for watch in watches_of(service)
-    ]
+    watches = [each for file in files for each in _shared(file)]
     folders = {
         keyword: f"{prefix}/{folder}:/usr/lib/mon/{folder}"
         for keyword, folder in zip(PLUGINS, ("mon.d", "alert.d"))
@@ -41,13 +37,30 @@ def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
     paths = _AND.join(file.path for file in files)
     head = filled("mon.cf.head", paths=paths, processes=processes, **folders)
     groups = "".join(
-        f"\nhostgroup {watch.group} {' '.join(watch.hosts)}\n" for _, _, watch in watches
+        f"\nhostgroup {each.watch.group} {' '.join(each.watch.hosts)}\n" for each in watches
     )
     return (
         head
         + groups
-        + "".join("\n" + "".join(f"{line}\n" for line in _watch(*each)) for each in watches)
+        + "".join("\n" + "".join(f"{line}\n" for line in _watch(each)) for each in watches)
     )
+
+
+class _Shared(NamedTuple):
+    """A watch with the services that it is for, the first of which has it from the file."""
+
+    file: DirectorFile
+    watch: Watch
+    services: list[FileService]
+
+
+def _shared(file: DirectorFile) -> Iterable[_Shared]:
+    found: dict[str, _Shared] = {}
+    watches = shared_watches(file.services)
+    for service in file.services:
+        for watch in watches[service.virtual]:
+            found.setdefault(watch.group, _Shared(file, watch, [])).services.append(service)
+    return found.values()
 
 
 def written_from(text: str) -> list[str]:
@@ -66,15 +79,18 @@ def _check_apart(files: Sequence[DirectorFile]) -> None:
                 raise UsageError(f"{file.path}:{line}: {service.virtual}: is in {other} too")
 
 
-def _watch(file: DirectorFile, service: FileService, watch: Watch) -> Iterator[str]:
+def _watch(shared: _Shared) -> Iterator[str]:
+    file, watch, services = shared
+    virtuals = " ".join(service.virtual.words()[1] for service in services)
+    variables = {**watch.variables, "LVSALERT_VIRTUAL_SERVICE": virtuals, OPTION: file.path}
     yield f"watch {watch.group}"
     yield f"    service {watch.service}"
     yield f"        interval {watch.interval}s"
     yield f"        monitor {' '.join(map(_word, watch.monitor))}"
-    for name, value in {**watch.variables, OPTION: file.path}.items():
+    for name, value in variables.items():
         yield f"        {name}={_value(name, value)}"
     yield "        redistribute lvs.alert"
-    email = service.configured.email
+    email = services[0].configured.email
     # ldirectord is running all the while that mon checks.
     if email.addresses and "running" in email.states:
         sender = f"-f {email.sender} " if _is_plain(email.sender) else ""

@@ -97,6 +97,8 @@ class _Reader:
         self._section: Section | None = None
         self._line = 0
         self._unused: dict[str, None] = {}
+        # Where each virtual service is.
+        self._lines: dict[tuple[object, ...], int] = {}
         # Whether the line ended a virtual service by being indented too little.
         self._is_cut = False
 
@@ -264,9 +266,9 @@ class _Reader:
         with self._at(section.line, f"virtual{six}"):
             if section.port == 0 and not section.address.fwmark and section.own.persistent is None:
                 raise UsageError("port 0 is for a persistent service only")
-            for other in self._found.virtual:
-                if other.key == section.key:
-                    raise UsageError(f"the virtual service of line {other.line} again")
+            first = self._lines.setdefault(section.key, section.line)
+            if first != section.line:
+                raise UsageError(f"the virtual service of line {first} again")
         self._found.virtual.append(section)
 
 

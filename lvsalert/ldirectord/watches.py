@@ -6,8 +6,9 @@ The same values are the mon.cf that ``lvs-director mon-config`` prints, and the 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lvsalert.ldirectord.config import Check
 from lvsalert.ldirectord.file import DirectorFile, FileService, Server, source_of
@@ -17,8 +18,11 @@ from lvsalert.model import Protocol, VirtualService, join_endpoint
 from lvsalert.mon.plugins import lacking
 from lvsalert.startup import NamedTuple
 
+_MADE = re.compile(r"(?:(?:tcp|udp|sctp)-[0-9a-f.]+-\d+|fwm6?-\d+)(?:-(\d+))?", re.ASCII)
 # Checks that never fail a real server: nothing is to be watched.
 _UNWATCHED = frozenset(("off", "on"))
+# The monitor that hands the virtual service on to a program.
+_NAMED = "external.monitor"
 
 
 class Watch(NamedTuple):
@@ -42,6 +46,36 @@ class Watch(NamedTuple):
     def servers(self) -> list[Server]:
         """Return the real servers that are watched."""
         return [server for servers in self.hosts.values() for server in servers]
+
+
+def number_of(group: str) -> int | None:
+    """Return the place among a service's watches of one that was made here, None for any other."""
+    made = _MADE.fullmatch(group)
+    return None if made is None else int(made[1] or 1)
+
+
+def check_of(watch: Watch) -> tuple[object, ...]:
+    """Return what tells a check from others: watches that are alike here find the same."""
+    own = () if watch.monitor[0] == _NAMED else ("LVSALERT_VIRTUAL_SERVICE",)
+    told = sorted(each for each in watch.variables.items() if each[0] not in own)
+    return watch.service, frozenset(watch.hosts), watch.interval, watch.monitor, tuple(told)
+
+
+def shared_watches(services: Iterable[FileService]) -> dict[VirtualService, list[Watch]]:
+    """Return what watches each virtual service.
+
+    Services whose check is the same at the same hosts share it: it has the group of the first one,
+    and what it finds goes for all of them.
+    """
+    groups: dict[tuple[object, ...], str] = {}
+    found: dict[VirtualService, list[Watch]] = {}
+    for service in services:
+        shared = found[service.virtual] = []
+        for number, watch in enumerate(watches_of(service)):
+            # A group's name tells the place among the service's watches, and mail is the group's.
+            key = number, service.configured.email, *check_of(watch)
+            shared.append(watch._replace(group=groups.setdefault(key, watch.group)))
+    return found
 
 
 def watches_of(service: FileService) -> list[Watch]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from tests.bench.measuring import Comparison, Side
+from tests.bench.services import LDIRECTORD, rounds
 from tests.bench.world import World, check_http, stock
 from tests.harness.places import loopback
 from tests.lab.document import read
@@ -25,6 +26,10 @@ def all_of(world: World, document: Path | None) -> tuple[list[Comparison], list[
         found += _silent(world)
     else:
         left_out.append("silent hosts: they take a network namespace, which takes root")
+    if LDIRECTORD.exists():
+        found += rounds(world)
+    else:
+        left_out.append("ldirectord: it is not installed")
     program = check_http()
     if program is not None:
         found.append(_https(world, program))

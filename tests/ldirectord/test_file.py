@@ -8,7 +8,7 @@ import pytest
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ldirectord import file
-from lvsalert.ldirectord.file import as_accepted, find, load, load_service, read
+from lvsalert.ldirectord.file import as_accepted, find, load, load_services, read
 from tests.harness.table_file import tcp
 
 if TYPE_CHECKING:
@@ -156,11 +156,10 @@ def test_one_service_needs_no_names_of_the_others(tmp_path: Path) -> None:
     others = "virtual = lost:81\n    real = lost:80 gate\n"
     path = written(tmp_path, others + WEB + "    real = lost:80 gate\n")
     text = read(path)
-    found = load_service(path, text, lookup, tcp("192.0.2.10", 80))
-    assert found is not None
+    found = load_services(path, text, lookup, [tcp("192.0.2.10", 80)])
     (service,) = found.services
     assert service.endpoints == [("192.0.2.1", 80), ("192.0.2.3", 8080)]
-    assert load_service(path, text, lookup, tcp("192.0.2.99", 80)) is None
+    assert not load_services(path, text, lookup, [tcp("192.0.2.99", 80)]).services
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.harness.nginx import serving
 from tests.harness.places import free_port, is_root, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.harness.installation import Installation
@@ -238,6 +238,22 @@ class Site:
         weights = {self.place(each): ("g", each) for each in numbers}
         assert self.table.servers(self.virtual) == weights
 
+    def write_shared(self, *services: str) -> None:
+        """Have the file name virtual services that all have the first two web servers."""
+        reals = "".join(f"    real = {self.place(each)} gate {each}\n" for each in (1, 2))
+        virtuals = "".join(
+            f"virtual = {join(each, self.port)}\n{reals}    service = http\n"
+            '    receive = "test page"\n'
+            for each in services
+        )
+        self.file.write_text(f"checkinterval = 1\nnegotiatetimeout = 5\n{virtuals}")
+
+    def serve_all(self, mon: Mon, services: Sequence[str], *numbers: int) -> None:
+        """Wait until exactly these web servers serve in each of these services."""
+        places = {self.place(each) for each in numbers}
+        for each in services:
+            self.table.wait_for(join(each, self.port), places, lambda: mon.story)
+
 
 @pytest.fixture
 def site(folder: Path, standin: StandIn, installation: Installation) -> Site:
@@ -255,6 +271,40 @@ def web(site: Site) -> Iterator[dict[int, Nginx]]:
             number: stack.enter_context(serving(site.folder / f"web{number}", site.place(number)))
             for number in range(1, 5)
         }
+
+
+@needs_mon
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_mon_checks_once_for_services_that_share_their_servers(
+    site: Site, web: dict[int, Nginx]
+) -> None:
+    """One watch, one check and one alert take a dead server out of all of them, and put it back."""
+    services = ("10.0.0.3", "10.0.0.4", "10.0.0.5")
+    site.write_shared(*services)
+    site.director("start")
+    mon = Mon(site.folder / "mon", configured(site.installation, site.file), site.table.environment)
+    with mon:
+        assert len(mon.command("list opstatus")) == 1
+        site.serve_all(mon, services, 1, 2)
+        web[2].kill()
+        site.serve_all(mon, services, 1)
+        changes = [line for line in mon.syslog.lines if "is out: Connection refused" in line]
+        assert len({line.partition(":")[0] for line in changes}) == 1, "one process did so"
+        web[2].start()
+        site.serve_all(mon, services, 1, 2)
+        # One that is edited has a watch of its own from then on.
+        site.write_shared(*services)
+        with site.file.open("a") as file:
+            file.write('    request = "other"\n')
+        site.director("reload")
+        mon.configure(configured(site.installation, site.file))
+        mon.command("reset")
+        assert len(mon.command("list opstatus")) == 2
+        web[1].kill()
+        site.serve_all(mon, services, 2)
+        web[1].start()
+        site.serve_all(mon, services, 1, 2)
+    site.director("stop")
 
 
 @needs_mon

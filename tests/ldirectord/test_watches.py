@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lvsalert.ldirectord.file import load
-from lvsalert.ldirectord.watches import Watch, shortfalls, watches_of
+from lvsalert.ldirectord.watches import Watch, shared_watches, shortfalls, watches_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,7 +189,7 @@ def test_a_request_of_its_own_is_a_watch_of_its_own(tmp_path: Path) -> None:
         (
             "virtual6 = 7",
             "real6 = [2001:db8::1]:80 masq",
-            "fwm-7-6",
+            "fwm6-7",
             {"LVSALERT_VIRTUAL_SERVICE": "7", "LVSALERT_IPV6_FWMARK": "1"},
         ),
         (
@@ -207,3 +207,56 @@ def test_a_service_is_named_for_mon_and_the_alert(
     (watch,) = watches(tmp_path, virtual, real, "checktype = connect")
     assert watch.group == group
     assert named.items() <= watch.variables.items()
+
+
+ALIKE = """\
+virtual = 10.0.0.3:80
+    real = 192.0.2.1 gate 5
+    real = 192.0.2.2 gate
+    checktype = connect
+    checkport = 8080
+"""
+OTHER = ALIKE.replace("10.0.0.3", "10.0.0.4")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_shared"),
+    [
+        (OTHER, True),
+        (OTHER.replace("gate 5", "masq 9"), True),
+        (f"{OTHER}    scheduler = rr\n    quiescent = yes\n", True),
+        (
+            OTHER.replace(
+                "real = 192.0.2.1 gate 5\n    real = 192.0.2.2 gate",
+                "real = 192.0.2.2 gate\n    real = 192.0.2.1 gate",
+            ),
+            True,
+        ),
+        (OTHER.replace("192.0.2.2", "192.0.2.3"), False),
+        (OTHER.replace("8080", "8081"), False),
+        (OTHER.replace("connect", "ping"), False),
+        (f"{OTHER}    checktimeout = 3\n", False),
+        (f"{OTHER}    emailalert = root\n", False),
+        (OTHER.replace("connect", "negotiate"), False),
+        (f"{OTHER}    protocol = udp\n", False),
+    ],
+)
+def test_services_share_a_check_that_is_the_same(
+    tmp_path: Path, other: str, is_shared: bool
+) -> None:
+    """What is checked, where, how often and who is told tells; how a service is served does not."""
+    path = tmp_path / "www.cf"
+    path.write_text(ALIKE + other)
+    found = shared_watches(load(str(path), lookup).services)
+    groups = {watch.group for watches in found.values() for watch in watches}
+    assert len(groups) == (1 if is_shared else 2)
+    assert "tcp-10.0.0.3-80" in groups
+
+
+def test_a_program_is_told_each_service(tmp_path: Path) -> None:
+    """It may judge a real server by the virtual service, which is one of its words."""
+    path = tmp_path / "www.cf"
+    external = "connect\n    checkcommand = /bin/true"
+    path.write_text((ALIKE + OTHER).replace("connect", external.replace("connect", "external")))
+    found = shared_watches(load(str(path), lookup).services)
+    assert len({watch.group for watches in found.values() for watch in watches}) == 2

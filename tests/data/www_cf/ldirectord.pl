@@ -1,11 +1,14 @@
 # perl ldirectord.pl PROGRAM <LIST-OF-FILES
 # perl ldirectord.pl PROGRAM --check SECONDS <LIST-OF-FILES
+# perl ldirectord.pl PROGRAM --rounds NUMBER <LIST-OF-FILES
 #
 # Has each file read by ldirectord's own read_config and ld_setup, all in one process, and prints a
 # line of JSON for each: the verdict, the line of the fault, the values that ldirectord works with.
 # With --check it has each real server checked by ldirectord's own _check_real instead, each in a
 # process of its own, and prints a line of JSON for each: the service's port, the server, the state.
-# A check that hangs is ended after SECONDS, and prints none.
+# A check that hangs is ended after SECONDS, and prints none. With --rounds it runs ldirectord's own
+# round of all checks NUMBER times, in its own process, and prints the state of the last check; all
+# real servers have to be alive, since a change would be made in the kernel's table.
 #
 # PROGRAM's text is taken without its main part, which would look for ipvsadm and start a daemon.
 # Names are not looked up: whatever could be a name has an address here.
@@ -17,7 +20,7 @@ use JSON::PP;
 use POSIX ();
 
 my $program = shift @ARGV;
-my $is_check = (shift(@ARGV) || '') eq '--check';
+my $wanted = shift(@ARGV) || '';
 my $seconds = shift @ARGV;
 $ENV{HOSTNAME} = 'director.example';
 open my $source, '<', $program or die "$program: $!";
@@ -48,9 +51,11 @@ $DAEMON_STATUS = $DAEMON_STATUS_STARTING;
         $add_range->(@_);
     };
     *main::ld_log = sub { };
+    my $set = \&main::service_set;
     *main::service_set = sub {
         my ($v, $r, $state) = @_;
         $main::STATE = $state;
+        $set->(@_) if $wanted eq '--rounds';
     };
     my $look_up = \&main::getaddrinfo;
     *main::getaddrinfo = sub {
@@ -130,6 +135,15 @@ sub check_all {
     waitpid $_, 0 for @processes;
 }
 
+# All is well before, so that no round has anything to do to the table.
+sub run_rounds {
+    for my $v (@main::VIRTUAL) {
+        main::_status_up($v, $_) for @{$v->{real}};
+    }
+    main::_ld_main_check_all() for 1 .. $seconds;
+    print "$main::STATE\n";
+}
+
 my $json = JSON::PP->new->canonical->latin1;
 while (my $file = <STDIN>) {
     chomp $file;
@@ -139,9 +153,10 @@ while (my $file = <STDIN>) {
     my $taken = eval { local $SIG{__WARN__} = sub { }; read_config(); ld_setup(); 1 };
     close CFGFILE;
     die $@ unless $taken || defined $said || $@ eq "too many\n";
-    if ($is_check) {
+    if ($wanted) {
         die $said if defined $said;
-        check_all(@main::VIRTUAL);
+        check_all(@main::VIRTUAL) if $wanted eq '--check';
+        run_rounds() if $wanted eq '--rounds';
         next;
     }
     my %answer = $taken || !defined $said

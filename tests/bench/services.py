@@ -1,0 +1,85 @@
+"""A round of checks for many virtual services, beside the real ldirectord with the same file."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lvsalert.ldirectord.file import OPTION, load
+from lvsalert.ldirectord.watches import shared_watches
+from tests.bench.measuring import Comparison, Side, compile_program
+from tests.bench.world import World
+from tests.harness.places import loopback
+from tests.harness.standin import StandIn
+
+LDIRECTORD = Path("/usr/sbin/ldirectord")
+_ASK = Path(__file__).parents[1] / "data" / "www_cf" / "ldirectord.pl"
+_SERVICE = """\
+virtual = 10.0.{high}.{low}:80
+    real = {first}:{port} masq 5
+    real = {second}:{port} masq 5
+    service = http
+    request = "/"
+    receive = "test page"
+    scheduler = wlc
+"""
+# So many rounds of ldirectord's, in which its start is lost.
+_ROUNDS = 50
+_REPEATS = 5
+
+
+def rounds(world: World) -> list[Comparison]:
+    """Return the comparisons: each service with the same two web servers, all of them well."""
+    found = []
+    for count, target in ((1, None), (68, 2), (475, 2)):
+        ours, theirs = _sides(world, count)
+        work = f"a round of {count} services over the same two web servers"
+        names = ("lvsalert, monitor and alert", "ldirectord")
+        targets = {} if target is None else {"cpu": target}
+        found.append(Comparison(work, names, ours, theirs, targets, _REPEATS, (1, _ROUNDS)))
+    return found
+
+
+def _sides(world: World, count: int) -> tuple[Side, Side]:
+    first, second = loopback(0, 2)
+    folder = world.folder / f"services-{count}"
+    standin = StandIn(folder, world.installation.bin / "python")
+    file = folder / "www.cf"
+    services = (
+        _SERVICE.format(
+            high=number // 250, low=number % 250 + 1, first=first, second=second, port=world.http
+        )
+        for number in range(count)
+    )
+    file.write_text("".join(services))
+    start = [str(world.installation.bin / "lvs-director"), "start", "--unchecked", str(file)]
+    subprocess.run(start, env=dict(standin.environment), capture_output=True, check=True)
+    fast = folder / "fast"
+    fast.mkdir()
+    program = compile_program(fast, "ipvsadm")
+    (fast / "rules").write_text(standin.run("-Sn"))
+    (fast / "thresholds").write_text(standin.run("-Ln", "--thresholds"))
+    theirs = ["/usr/bin/perl", str(_ASK), str(LDIRECTORD), "--rounds", str(_ROUNDS)]
+    return (
+        Side(_commands(world, file, {**standin.environment, "LVSALERT_IPVSADM": str(program)})),
+        Side([theirs], stdin=f"{file}\n"),
+    )
+
+
+def _commands(world: World, file: Path, environment: dict[str, str]) -> list[list[str]]:
+    """Return what mon runs in a round: the monitor of each watch, and the alert for it."""
+    watches = shared_watches(load(str(file), lambda _names, _family: {}).services)
+    virtuals: dict[str, list[str]] = {}
+    for virtual, (watch,) in watches.items():
+        virtuals.setdefault(watch.group, []).append(virtual.words()[1])
+    found = []
+    for group, watch in {watch.group: watch for (watch,) in watches.values()}.items():
+        variables = {**watch.variables, **environment, OPTION: str(file)}
+        variables |= {"LVSALERT_VIRTUAL_SERVICE": " ".join(virtuals[group])}
+        told = ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items())]
+        monitor, *words = watch.monitor
+        hosts = list(watch.hosts)
+        found.append([*told, world.plugin(monitor), *words, *hosts])
+        called = ["-s", watch.service, "-g", group, "-h", " ".join(hosts), "-u"]
+        found.append([*told, "MON_ALERTTYPE=up", world.plugin("lvs.alert"), *called])
+    return found
