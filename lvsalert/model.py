@@ -77,6 +77,31 @@ def parse_forwarding(text: str) -> Forwarding:
         raise UsageError(f"{text!r} is not a forwarding method: dr, nat or tun") from None
 
 
+# What each type of tunnel takes (ipvsadm(8)): whether a port, and how checksums may be treated.
+_TUNNELS: dict[str, tuple[bool, tuple[str, ...]]] = {
+    "ipip": (False, ()),
+    "gre": (False, ("nocsum", "csum")),
+    "gue": (True, ("nocsum", "csum", "remcsum")),
+}
+
+
+def parse_tunnel(text: str) -> tuple[str, ...]:
+    """Return the words of ipvsadm(8), as it prints them, for a tunnel such as ``gue:5555:csum``.
+
+    UsageError for what is no tunnel.
+    """
+    kind, *rest = text.lower().split(":")
+    has_port, checksums = _TUNNELS.get(kind, (False, ()))
+    words: list[str] = ["--tun-type", kind]
+    if has_port and rest and rest[0].isascii() and rest[0].isdigit():
+        words += ["--tun-port", str(parse_port(rest.pop(0)))]
+    is_good = kind in _TUNNELS and has_port == (len(words) > 2)
+    if not is_good or len(rest) > 1 or not set(rest) <= set(checksums):
+        raise UsageError(f"{text!r} is not a tunnel: ipip, gre[:csum] or gue:PORT[:csum|:remcsum]")
+    # A plain one has no words of its own.
+    return (*words, f"--tun-{rest[0] if rest else 'nocsum'}") if checksums else ()
+
+
 class VirtualService(NamedTuple):
     """A virtual service, told by protocol, address and port, or by a firewall mark.
 

@@ -13,6 +13,7 @@ from lvsalert.model import (
     parse_port,
     parse_protocol,
     parse_scheduler,
+    parse_tunnel,
     split_endpoint,
 )
 
@@ -98,6 +99,12 @@ _WHAT = (
         "lower",
         type=whole("a threshold", 0, 2**31 - 1),
         help="Lower connection threshold.  [default: as it stands]",
+    ),
+    option(
+        "--tunnel",
+        type=Parsed("tunnel", parse_tunnel),
+        metavar="TYPE",
+        help="With tun: ipip, gre[:csum] or gue:PORT[:csum|:remcsum].  [default: as it stands]",
     ),
     option(
         "--scheduler",

@@ -23,6 +23,7 @@ from lvsalert.director import alert
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
 from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.model import Forwarding
 from lvsalert.mon.alert_call import AlertCall, Event, alert_call
 from lvsalert.mon.report import printable
 
@@ -67,6 +68,9 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         raise UsageError("--quiesce and --quiesce-first exclude each other")
     if call.by_hand and given["real_server"] is None:
         raise UsageError("Missing option '-R': a real server is needed where mon does not call.")
+    is_tunnelled = given["forwarding"] is Forwarding.TUNNELLING or given["config"] is not None
+    if given["tunnel"] is not None and not is_tunnelled:
+        raise UsageError("--tunnel goes with --forwarding tun")
     jobs, errors, upkeep = _jobs(given, ctx.obj.given)
     done = alert.run(
         call,

@@ -220,7 +220,7 @@ def _propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
     standing = actual.get(alert.virtual)
     stop = ledger.stops().get(alert.key) if standing is None else None
     if stop is None:
-        return _bring(alert, actual, ledger, _shaped(alert, standing), now)
+        return _bring(alert, actual, ledger, _shaped(alert, standing, ledger), now)
     verdicts, errors, _ = verdicts_of(
         alert, Service(alert.virtual, "", (), {}), ledger.names(alert.key)
     )
@@ -288,16 +288,20 @@ def _leave_behind(
     return left
 
 
-def _shaped(alert: Alert, service: Service | None) -> Service:
+def _shaped(alert: Alert, service: Service | None, ledger: Ledger) -> Service:
+    """Return the service as it stands or is to be created, without real servers then."""
+    scheduler = alert.request.scheduler
     if alert.file_rules is not None:
-        return alert.file_rules.shaped(service, alert.request.scheduler)
+        return alert.file_rules.shaped(service, scheduler)
     if service is not None:
+        if scheduler is not None:
+            ledger.set_flags(alert.key, service.scheduler, service.flags)
         return service
-    if alert.request.scheduler is None:
+    if scheduler is None:
         raise NotDoneError(
             f"{alert.virtual}: no such virtual service (--scheduler would create it)"
         )
-    return Service(alert.virtual, alert.request.scheduler, (), {})
+    return Service(alert.virtual, scheduler, ledger.flags(alert.key, scheduler), {})
 
 
 def _note(
@@ -372,6 +376,7 @@ def _rules(request: Request, fallback: RealServer | None) -> Rules:
         fallback=fallback,
         upper=request.upper,
         lower=request.lower,
+        tunnel=request.tunnel,
     )
 
 

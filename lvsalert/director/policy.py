@@ -14,7 +14,7 @@ from lvsalert.errors import UsageError
 from lvsalert.ipvs.plan import put_in, take_out
 from lvsalert.ipvs.table import Endpoint, Service
 from lvsalert.ledger.records import NO_MEMORY, ServerMemory
-from lvsalert.model import RealServer, VirtualService
+from lvsalert.model import Forwarding, RealServer, VirtualService
 from lvsalert.startup import NamedTuple
 
 # The part of its weight that a server starts with when it comes back slowly.
@@ -55,7 +55,8 @@ def parse_floor(text: str) -> Floor:
 class Rules(NamedTuple):
     """How servers go out and come back; times in seconds.
 
-    ``upper`` and ``lower`` are thresholds that were asked for, None where they stay.
+    ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel`` is the words of ipvsadm
+    for a tunnel; None where they stay.
     """
 
     quiesce: bool = False
@@ -65,6 +66,7 @@ class Rules(NamedTuple):
     fallback: RealServer | None = None
     upper: int | None = None
     lower: int | None = None
+    tunnel: tuple[str, ...] | None = None
 
 
 class Member(NamedTuple):
@@ -178,8 +180,9 @@ def _bring_in(
     real = member.real
     standing = entries.get(member.endpoint)
     if standing is None:
-        # The kernel forgot the thresholds with the entry.
-        real = real._replace(upper=memory.upper, lower=memory.lower)
+        # The kernel forgot them with the entry.
+        flags = memory.flags if real.forwarding is Forwarding.TUNNELLING else ()
+        real = real._replace(upper=memory.upper, lower=memory.lower, flags=flags)
     if rules.slow_start and real.weight > 0 and (standing is None or standing.weight == 0):
         memory = memory._replace(slow_since=now, slow_for=rules.slow_start)
     if memory.slow_since is not None:
@@ -188,7 +191,7 @@ def _bring_in(
             real = real._replace(weight=slow_weight(real.weight, done))
         else:
             memory = memory._replace(slow_since=None)
-    put_in(entries, virtual, real, upper=rules.upper, lower=rules.lower)
+    put_in(entries, virtual, real, upper=rules.upper, lower=rules.lower, tunnel=rules.tunnel)
     return memory if memory.quiesced_until is None else memory._replace(quiesced_until=None)
 
 
@@ -212,8 +215,9 @@ def _take_out(
     standing = entries.get(endpoint)
     until = None
     if standing is not None:
-        if (memory.upper, memory.lower) != (standing.upper, standing.lower):
-            memory = memory._replace(upper=standing.upper, lower=standing.lower)
+        kept = standing.upper, standing.lower, standing.flags
+        if (memory.upper, memory.lower, memory.flags) != kept:
+            memory = memory._replace(upper=kept[0], lower=kept[1], flags=kept[2])
         is_kept = rules.quiesce or memory.drained
         if not is_kept and rules.quiesce_first is not None:
             until = memory.quiesced_until

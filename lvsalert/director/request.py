@@ -17,9 +17,9 @@ _CANNOT_TELL = 3
 class Request(NamedTuple):
     """What the options of lvs.alert ask for; times in seconds.
 
-    ``virtual``, ``real_server`` and ``fallback`` are as the user wrote them. ``upper``, ``lower``
-    and ``scheduler`` are None where the table's own are to stay. ``options`` are the options as
-    variables, for the ledger.
+    ``virtual``, ``real_server`` and ``fallback`` are as the user wrote them. ``upper``, ``lower``,
+    ``tunnel`` (words of ipvsadm) and ``scheduler`` are None where the table's own are to stay.
+    ``options`` are the options as variables, for the ledger.
     """
 
     virtual: str
@@ -30,6 +30,7 @@ class Request(NamedTuple):
     forwarding: Forwarding = Forwarding.GATEWAYING
     upper: int | None = None
     lower: int | None = None
+    tunnel: tuple[str, ...] | None = None
     scheduler: str | None = None
     quiesce: bool = False
     startup_in: bool = False

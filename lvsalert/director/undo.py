@@ -166,8 +166,8 @@ def _remembered(
     if not _serves(real):
         memory = memory._replace(slow_since=None)
     if was is not None and real is None:
-        # The kernel forgets the thresholds with the entry.
-        memory = memory._replace(upper=was.upper, lower=was.lower)
+        # The kernel forgets them with the entry.
+        memory = memory._replace(upper=was.upper, lower=was.lower, flags=was.flags)
     return memory
 
 

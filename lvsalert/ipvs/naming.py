@@ -126,7 +126,11 @@ def port_of(
 
 
 def entry_of(virtual: VirtualService, real: RealServer) -> RealServer:
-    """Return ``real``. UsageError for one of another address family than the service's."""
-    if (":" in real.address) != (virtual.family == sockets.AF_INET6):
+    """Return ``real``. UsageError for one of another address family than the service's.
+
+    The kernel tunnels to either family.
+    """
+    is_tunnelled = real.forwarding is Forwarding.TUNNELLING
+    if not is_tunnelled and (":" in real.address) != (virtual.family == sockets.AF_INET6):
         raise UsageError(f"{real.address} is of another address family than {virtual}")
     return real

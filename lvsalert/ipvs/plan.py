@@ -69,10 +69,11 @@ def put_in(
     *,
     upper: int | None,
     lower: int | None,
+    tunnel: tuple[str, ...] | None = None,
 ) -> None:
     """Put ``asked`` among the entries of a service.
 
-    Thresholds that are not asked for (None) and flags are those of the standing entry. With
+    Thresholds and a tunnel that are not asked for (None) are those of the standing entry. With
     gatewaying and tunnelling the port is the service's, as the kernel makes it whatever was asked.
     """
     if asked.forwarding is not Forwarding.MASQUERADING and asked.port != virtual.port:
@@ -83,6 +84,8 @@ def put_in(
         kept = (standing.upper, standing.lower, standing.flags if same_method else ())
         if kept != (asked.upper, asked.lower, asked.flags):
             asked = asked._replace(upper=kept[0], lower=kept[1], flags=kept[2])
+    if tunnel is not None and asked.forwarding is Forwarding.TUNNELLING:
+        asked = asked._replace(flags=tunnel)
     if upper is not None:
         asked = asked._replace(upper=upper)
     if lower is not None:

@@ -57,6 +57,9 @@ _DRAINS = """
 CREATE TABLE drains (
     virtual TEXT, real TEXT, until REAL, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
 CREATE TABLE forgotten (virtual TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
+CREATE TABLE tunnels (
+    virtual TEXT, real TEXT, flags TEXT, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
+CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHOUT ROWID;
 CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
@@ -225,6 +228,23 @@ class Ledger:
             found.setdefault(virtual, {})[source] = Unjudged(*rest)
         return found
 
+    # How services stood
+
+    def flags(self, virtual: str, scheduler: str) -> tuple[str, ...]:
+        """Return the flags (words of ipvsadm) that a service had when it stood last.
+
+        They go for the scheduler that it had then.
+        """
+        asked = "SELECT flags FROM shapes WHERE virtual = ? AND scheduler = ?"
+        row = self._db.execute(asked, (virtual, scheduler)).fetchone()
+        return () if row is None else _words(row[0])
+
+    def set_flags(self, virtual: str, scheduler: str, flags: Sequence[str]) -> None:
+        """Note the scheduler and the flags of a service that stands."""
+        if self.flags(virtual, scheduler) != tuple(flags):
+            kept = (virtual, scheduler, " ".join(flags))
+            self._db.execute("INSERT OR REPLACE INTO shapes VALUES (?, ?, ?)", kept)
+
     # What names mean
 
     def names(self, virtual: str) -> dict[str, str]:
@@ -249,6 +269,7 @@ class Ledger:
 
         ``causes`` are those of the service where they have been read already.
         """
+        tunnels = self._tunnels(virtual)
         found = {
             _endpoint(row[0]): ServerMemory(
                 quiesced_until=row[1],
@@ -257,6 +278,7 @@ class Ledger:
                 upper=row[4],
                 lower=row[5],
                 held=bool(row[6]),
+                flags=tunnels.get(row[0], ()),
             )
             for row in self._db.execute(
                 "SELECT real, quiesced_until, slow_since, slow_for, upper, lower, held"
@@ -277,7 +299,9 @@ class Ledger:
         """Write what is to be remembered of each real server, and drop what has become empty."""
         for endpoint, each in known.items():
             real = join_endpoint(*endpoint)
-            if any((each.quiesced_until, each.slow_since, each.upper, each.lower, each.held)):
+            self._remember_tunnel(virtual, real, each.flags)
+            plain = (each.quiesced_until, each.slow_since, each.upper, each.lower, each.held)
+            if any((*plain, each.flags)):
                 slow = (each.slow_since, each.slow_for)
                 limits = (each.upper, each.lower)
                 self._db.execute(
@@ -288,6 +312,20 @@ class Ledger:
                 self._db.execute(
                     "DELETE FROM servers WHERE virtual = ? AND real = ?", (virtual, real)
                 )
+
+    def _tunnels(self, virtual: str) -> dict[str, tuple[str, ...]]:
+        """Return the words of ipvsadm for the tunnels that real servers of a service had."""
+        if not self._has("tunnels"):
+            return {}
+        rows = self._db.execute("SELECT real, flags FROM tunnels WHERE virtual = ?", (virtual,))
+        return {real: _words(flags) for real, flags in rows}
+
+    def _remember_tunnel(self, virtual: str, real: str, flags: Sequence[str]) -> None:
+        if flags:
+            kept = (virtual, real, " ".join(flags))
+            self._db.execute("INSERT OR REPLACE INTO tunnels VALUES (?, ?, ?)", kept)
+        else:
+            self._db.execute("DELETE FROM tunnels WHERE virtual = ? AND real = ?", (virtual, real))
 
     def forgotten(self) -> dict[str, float]:
         """Return when (epoch) services were forgotten: what the journal says before is history."""
@@ -303,7 +341,8 @@ class Ledger:
     def forget_service(self, virtual: str, now: float) -> None:
         """Remove all that is known of a service at ``now`` (epoch), but for the journal."""
         self._db.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", (virtual, now))
-        for table in ("causes", "checks", "servers", "runs", "unjudged", "drains", "names"):
+        tables = "causes checks servers runs unjudged drains names tunnels shapes"
+        for table in tables.split():
             self._db.execute(f"DELETE FROM {table} WHERE virtual = ?", (virtual,))  # noqa: S608 - ours
 
     # Runs
@@ -346,6 +385,11 @@ class Ledger:
             " UNION SELECT virtual FROM runs ORDER BY 1"
         )
         return [row[0] for row in rows]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return words that were kept with blanks in between."""
+    return tuple(text.split())
 
 
 # Each real server has several rows.

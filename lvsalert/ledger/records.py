@@ -85,7 +85,8 @@ class ServerMemory(NamedTuple):
     is among the causes, ``drained`` whether every cause asks for weight 0 instead of deletion.
     ``quiesced_until`` is when a quiesced entry is to be deleted. A slow start runs from
     ``slow_since`` for ``slow_for``. ``upper`` and ``lower`` are the thresholds that the entry had
-    when it was taken out. ``held`` is whether it stays in though it fails.
+    when it was taken out, ``flags`` the words of ipvsadm for its tunnel. ``held`` is whether it
+    stays in though it fails.
     """
 
     since: float | None = None
@@ -97,6 +98,7 @@ class ServerMemory(NamedTuple):
     upper: int = 0
     lower: int = 0
     held: bool = False
+    flags: tuple[str, ...] = ()
 
 
 NO_MEMORY = ServerMemory()

@@ -64,6 +64,7 @@ OPTIONS: list[tuple[str, str | None, tuple[str, ...]]] = [
     ("forwarding", "masq", UP),
     ("u-threshold", "20", UP),
     ("l-threshold", "0", (*WEB, "--up", "--real-server", "192.0.2.2")),
+    ("tunnel", "gue:5555:csum", (*UP, "--forwarding", "tun")),
     ("scheduler", "rr", ("--virtual-service", "10.0.0.3:81", "--up", "--real-server", "192.0.2.9")),
     ("quiesce", None, OUT),
     ("startup-in", None, UP),

@@ -490,6 +490,25 @@ def test_look_up_that_hangs_holds_up_nobody(
     assert done.stderr == "lvs.alert: stuck: no address found, left as it is\n"
 
 
+@pytest.mark.parametrize(
+    "flags", ["-p 300", "-p 600 -M 255.255.255.0", "-o", "-b sh-port,sh-fallback", "--pe sip -p 60"]
+)
+def test_service_that_is_created_anew_has_its_flags(director: Director, flags: str) -> None:
+    """Persistence, one packet and the scheduler's flags are those that it had when it stood."""
+    kind, port = ("-u", "5060") if flags in ("-o", "--pe sip -p 60") else ("-t", "80")
+    service = f"{kind} 10.0.0.3:{port}"
+    director.kernel.fill(f"-A {service} -s sh {flags}\n")
+    options = ("-V", f"10.0.0.3:{port}", "-P", "udp" if kind == "-u" else "tcp")
+    director.by_mon("up", "", *options, "--scheduler", "sh", hosts="192.0.2.1")
+    before = director.kernel.rules
+    director.kernel.fill("")
+    director.by_mon("up", "", *options, "--scheduler", "sh", hosts="192.0.2.1")
+    assert director.kernel.rules == before
+    director.kernel.fill("")
+    director.by_mon("up", "", *options, "--scheduler", "rr", hosts="192.0.2.1")
+    assert director.kernel.rules[0] == f"-A {service} -s rr"
+
+
 NAMED = ("-W", "5", "-F", "dr")
 
 

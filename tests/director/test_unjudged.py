@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 WEB = "tcp 10.0.0.3:80"
-NEW = ("files", "drains", "forgotten", "names")
+NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes")
 BROKEN = {"MON_RETVAL": "3"}
 
 

@@ -66,6 +66,7 @@ KNOWN = st.builds(
     upper=st.integers(0, 2**31 - 1),
     lower=st.integers(0, 2**31 - 1),
     held=st.booleans(),
+    flags=st.sampled_from([(), ("--tun-type", "gre", "--tun-csum")]),
 )
 
 
