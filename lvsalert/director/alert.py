@@ -245,7 +245,7 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
         service,
         members + _bystanders(alert, service, members, memories, fallback),
         memories,
-        _rules(alert.request, fallback),
+        _rules(alert, fallback),
         now=now,
         connections=_connections(alert, memories),
     )
@@ -262,7 +262,7 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
         held = [join_endpoint(*endpoint) for endpoint in decision.held]
     good = "put in by hand" if alert.call.by_hand else "passed its check"
     reasons = why_changed(causes, verdicts, good) | left
-    if fallback is not None:
+    if fallback is not None and not _is_well(fallback, verdicts):
         reasons[fallback[:2]] = "the fallback, for when no real server is in"
     desired = decision.service
     if alert.file_rules is not None:
@@ -367,13 +367,21 @@ def _bystanders(
     return [each for each in others if fallback is None or each.real[:2] != fallback[:2]]
 
 
-def _rules(request: Request, fallback: RealServer | None) -> Rules:
+def _is_well(fallback: RealServer, verdicts: Sequence[Verdict]) -> bool:
+    """Return whether a fallback that is a real server too has passed its check."""
+    return any(each.endpoint == fallback[:2] and not each.failed for each in verdicts)
+
+
+def _rules(alert: Alert, fallback: RealServer | None) -> Rules:
+    request, rules = alert.request, alert.file_rules
+    is_member = request.fallback is None and rules is not None and rules.service.fallback_is_member
     return Rules(
         quiesce=request.quiesce,
         quiesce_first=request.quiesce_first,
         slow_start=request.slow_start,
         floor=request.floor,
         fallback=fallback,
+        fallback_is_member=is_member,
         upper=request.upper,
         lower=request.lower,
         tunnel=request.tunnel,

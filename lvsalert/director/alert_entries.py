@@ -114,9 +114,9 @@ def left_behind(judged: Judged, known: Mapping[str, str]) -> dict[Endpoint, str]
 def fallback_entry(
     alert: Alert, service: Service, verdicts: Sequence[Verdict], errors: list[LvsalertError]
 ) -> RealServer | None:
-    """Return the fallback as it stands when it is in; one that is a member is none."""
+    """Return the fallback as it stands when it is in; one that is asked for is no member."""
     if alert.fallback is None:
-        return None if alert.file_rules is None else alert.file_rules.service.own_fallback
+        return None if alert.file_rules is None else alert.file_rules.service.fallback
     try:
         real = _entry(alert, alert.fallback, [address for address, _ in service.real_servers], 1)
         if any(each.real[:2] == real[:2] for each in verdicts):

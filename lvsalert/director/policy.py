@@ -55,6 +55,7 @@ def parse_floor(text: str) -> Floor:
 class Rules(NamedTuple):
     """How servers go out and come back; times in seconds.
 
+    With ``fallback_is_member`` the fallback is one of the service's real servers as well.
     ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel`` is the words of ipvsadm
     for a tunnel; None where they stay.
     """
@@ -64,6 +65,7 @@ class Rules(NamedTuple):
     slow_start: float | None = None
     floor: Floor | None = None
     fallback: RealServer | None = None
+    fallback_is_member: bool = False
     upper: int | None = None
     lower: int | None = None
     tunnel: tuple[str, ...] | None = None
@@ -123,7 +125,9 @@ def decide(
         if memory.quiesced_until is not None and endpoint in quiesced:
             after[endpoint] = _finish_quiesce(entries, endpoint, memory, now, connections)
     if rules.fallback is not None:
-        _fall_back(service.virtual, entries, rules.fallback)
+        is_out = rules.fallback_is_member and after.get(rules.fallback[:2], NO_MEMORY).by_operator
+        if not is_out:
+            _fall_back(service.virtual, entries, rules.fallback, rules.fallback_is_member)
     return Decision(service._replace(real_servers=entries), after, held)
 
 
@@ -245,11 +249,18 @@ def _finish_quiesce(
 
 
 def _fall_back(
-    virtual: VirtualService, entries: dict[Endpoint, RealServer], fallback: RealServer
+    virtual: VirtualService,
+    entries: dict[Endpoint, RealServer],
+    fallback: RealServer,
+    is_member: bool,
 ) -> None:
-    """Put the fallback in where no real server is, and take it out otherwise."""
+    """Put the fallback in where no real server is, and take it out otherwise.
+
+    One that is a real server too is one of those, and stands as its checks want it otherwise.
+    """
     endpoint = (fallback.address, fallback.port)
-    if any(real.weight > 0 for each, real in entries.items() if each != endpoint):
-        take_out(entries, endpoint, quiesce=False)
+    if any(real.weight > 0 for each, real in entries.items() if is_member or each != endpoint):
+        if not is_member:
+            take_out(entries, endpoint, quiesce=False)
     else:
         put_in(entries, virtual, fallback, upper=None, lower=None)

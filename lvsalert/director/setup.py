@@ -141,7 +141,11 @@ def _service(
     reasons = failed | {
         endpoint: "; ".join(each.reason for each in every) for endpoint, every in causes.items()
     }
-    rules = Rules(quiesce=service.configured.quiescent, fallback=service.own_fallback)
+    rules = Rules(
+        quiesce=service.configured.quiescent,
+        fallback=service.fallback,
+        fallback_is_member=service.fallback_is_member,
+    )
     decision = decide(base, members, memories, rules, now=setup.now, connections={})
     ledger.remember(key, decision.memories)
     return _Wanted(with_thresholds(decision.service, service), reasons, remarks)

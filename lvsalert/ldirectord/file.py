@@ -54,8 +54,12 @@ class FileService(NamedTuple):
     @property
     def own_fallback(self) -> RealServer | None:
         """Return the fallback; one that is a real server of the service itself is none."""
-        real = self.fallback
-        return None if real is None or (real.address, real.port) in self.endpoints else real
+        return None if self.fallback_is_member else self.fallback
+
+    @property
+    def fallback_is_member(self) -> bool:
+        """Return whether the fallback is a real server of the service itself."""
+        return self.fallback is not None and self.fallback[:2] in self.endpoints
 
     @property
     def empty(self) -> Service:
