@@ -10,7 +10,7 @@ from typing import Any, Callable
 import click
 
 from lvsalert.commands import director_services, json_text, status_text
-from lvsalert.commands.entry import Outcome
+from lvsalert.commands.entry import Outcome, end_quietly
 from lvsalert.commands.options import Parsed, command, number, option
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
@@ -55,7 +55,7 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
 
     Out is a real server that causes keep out of the table, missing one that should be in it. With a
     FILE (www.cf) it only says whether the file's virtual services are set up: running or stopped,
-    with status 0 or 3.
+    with status 0 or 3, or unknown with status 4 where the file has a fault and never ran.
     """
     if file is not None:
         return director_services.running(file, given)
@@ -63,22 +63,27 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
     door, state_dir = door_of(given), given["state_dir"]
     if given["watch"]:
         show = _watched_object if given["as_json"] else _watched_table
-        clear = (
-            status_text.CLEAR if status_text.is_terminal(environ) and not given["as_json"] else ""
-        )
+        is_live = status_text.is_terminal(environ) and not given["as_json"]
+        end_quietly()
         return Outcome(
-            0, stream=_told(_watch(lambda: show(status.read(door, state_dir), environ), clear))
+            0,
+            stream=_told(_watch(lambda: show(status.read(door, state_dir), environ), is_live)),
         )
     seen = status.read(door, state_dir)
     if given["as_json"]:
         text = json_text.document(json_text.status_object(seen))
     else:
-        text = status_text.status_table(seen, colour=status_text.wants_colour(environ))
+        text = _table(seen, environ)
     return _with_lacking(text, seen.lacking)
 
 
+def _table(seen: Status, environ: Mapping[str, str]) -> str:
+    width = status_text.width() if status_text.is_terminal(environ) else None
+    return status_text.status_table(seen, colour=status_text.wants_colour(environ), width=width)
+
+
 def _watched_table(seen: Status, environ: Mapping[str, str]) -> str:
-    text = status_text.status_table(seen, colour=status_text.wants_colour(environ))
+    text = _table(seen, environ)
     return text if seen.lacking is None else f"{text}{printable(str(seen.lacking))}\n"
 
 
@@ -86,14 +91,19 @@ def _watched_object(seen: Status, _environ: Mapping[str, str]) -> str:
     return json_text.line(json_text.status_object(seen))
 
 
-def _watch(show: Callable[[], str], clear: str) -> Generator[str, None, Outcome]:
-    """Yield what ``show`` returns whenever it has changed, after ``clear``, without an end."""
+def _watch(show: Callable[[], str], is_live: bool) -> Generator[str, None, Outcome]:
+    """Yield what ``show`` returns whenever it has changed, without an end.
+
+    What is live, on a terminal, is shown with the time and over what was shown before.
+    """
     last = ""
     while True:
         text = show()
-        if text != last:
-            yield clear + text
-            last = text
+        if is_live:
+            yield f"{status_text.CLEAR}{status_text.moment(time.time())}\n{text}"
+        elif text != last:
+            yield text
+        last = text
         time.sleep(_PAUSE)
 
 

@@ -171,14 +171,15 @@ def loaded(name: str, before: Accepted | None) -> DirectorFile:
 
 
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
-    """Return what ``status FILE`` says: running or stopped, with status 0 or 3 (LSB).
+    """Return what ``status FILE`` says: running, stopped or unknown, with status 0, 3 or 4 (LSB).
 
-    What counts are the services that the file had when it was accepted last: neither a slip of the
-    pen nor a change that nobody has loaded makes another node take over.
+    It is not known where the file has a fault and was never accepted. What counts are the services
+    that the file had when it was accepted last: neither a slip of the pen nor a change that nobody
+    has loaded makes another node take over.
     """
     paths, state_dir = candidates(file), given["state_dir"]
     accepted = accepted_of(file, given)
-    lines = []
+    lines, is_known = [], True
     if accepted is not None:
         virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, [accepted.path]))
         lines += [status_text.news_line(each) for each in [news_of(accepted)] if each is not None]
@@ -189,6 +190,7 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
             lines.append(str(error))
             there = [each for each in paths if os.path.isfile(each)]
             virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, there))
+            is_known = bool(virtuals)
     table: Table = {}
     try:
         table = door_of(given).read()
@@ -198,6 +200,8 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     stops, _ = ask_ledger(state_dir, lambda ledger: ledger.stops())
     if lifecycle.is_running(table, virtuals, stops):
         return Outcome(0, "running\n", errors)
+    if not is_known:
+        return Outcome(4, "unknown\n", errors)
     return Outcome(3, "stopped\n", errors)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from lvsalert.director.accepted import News
 from lvsalert.director.status import ServerStatus, ServerStory, ServiceStatus, State, Status
@@ -15,6 +15,8 @@ CLEAR = "\033[H\033[2J"
 """What empties a terminal (console_codes(4))."""
 
 _HEADINGS = ("SERVICE", "SERVER", "STATE", "WEIGHT", "ACTIVE", "INACTIVE", "SINCE", "CAUSES")
+# So many columns tell something of a cause.
+_LEAST_ROOM = 20
 _STATE_COLUMN = _HEADINGS.index("STATE")
 _NUMBERS = frozenset(map(_HEADINGS.index, ("WEIGHT", "ACTIVE", "INACTIVE")))
 _COLOURS = {
@@ -50,14 +52,24 @@ def news_line(news: News) -> str:
     )
 
 
-def status_table(status: Status, *, colour: bool) -> str:
-    """Return a view as a table, a row a real server."""
+def width() -> int:
+    """Return how many columns the terminal has."""
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def status_table(status: Status, *, colour: bool, width: int | None = None) -> str:
+    """Return a view as a table, a row a real server.
+
+    In a ``width`` of columns the causes, which come last, are cut; None is as wide as they are.
+    """
     rows = [row for service in status.services for row in _rows(service)]
     if not rows:
         return "no virtual service\n" + "".join(
             f"{printable(news_line(each))}\n" for each in status.news
         )
-    texts = [_HEADINGS, *(row for row, _ in rows)]
+    texts = [_HEADINGS, *_cut([row for row, _ in rows], width)]
     states = [None, *(state for _, state in rows)]
     widths = [max(map(len, column)) for column in zip(*texts)]
     lines = []
@@ -72,6 +84,18 @@ def status_table(status: Status, *, colour: bool) -> str:
     lines += [f"{line}\n" for service in status.services for line in _unjudged_lines(service)]
     lines += [f"{printable(news_line(each))}\n" for each in status.news]
     return "".join(lines)
+
+
+def _cut(rows: Sequence[tuple[str, ...]], width: int | None) -> Sequence[tuple[str, ...]]:
+    """Return rows whose last cell fits into what the others leave of the width.
+
+    Where they leave too little to say anything, the terminal is to break the lines.
+    """
+    *others, _ = (max(map(len, column)) for column in zip(_HEADINGS, *rows))
+    room = 0 if width is None else width - sum(others) - 2 * len(others)
+    if room < _LEAST_ROOM:
+        return rows
+    return [row if len(row[-1]) <= room else (*row[:-1], f"{row[-1][: room - 1]}…") for row in rows]
 
 
 def _unjudged_lines(service: ServiceStatus) -> list[str]:

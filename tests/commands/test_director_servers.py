@@ -356,6 +356,26 @@ def test_colour_only_on_a_terminal(
     assert text == STATUS
 
 
+@pytest.mark.parametrize(
+    ("columns", "causes"),
+    [
+        (121, ["operator: drained by ann", "www/http: connection refused"]),
+        (113, ["operator: drained b…", "www/http: connectio…"]),
+        (80, ["operator: drained by ann", "www/http: connection refused"]),
+    ],
+)
+def test_table_fits_the_terminal(
+    director: Director, monkeypatch: pytest.MonkeyPatch, columns: int, causes: list[str]
+) -> None:
+    """Long causes are cut where a line would be broken, and whole where it has to be."""
+    monkeypatch.setattr(os, "isatty", lambda _descriptor: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    director.environ.update({"TERM": "xterm", "NO_COLOR": "1"})
+    lines = told_by(director, "status").stdout.splitlines()
+    told = [line[lines[0].index("CAUSES") :] for line in lines[1:]]
+    assert [each for each in told if each != "-"] == causes
+
+
 def pieces(stream: Generator[str, None, Outcome] | None) -> tuple[list[str], Outcome]:
     """Return what a stream yields until it ends, and its outcome."""
     found = []

@@ -46,11 +46,11 @@ def test_status_of_a_table_without_one_service_is_stopped(machine: Machine) -> N
     assert machine.with_file("status")[:2] == (3, "stopped\n")
 
 
-def test_status_without_a_file_is_stopped(machine: Machine) -> None:
-    """A file that is not there and never was accepted runs nothing."""
+def test_status_without_a_file_is_unknown(machine: Machine) -> None:
+    """A file that is not there and never was accepted tells nothing: status 4 (LSB)."""
     machine.file.unlink()
     status, out, error, _ = machine.with_file("status")
-    assert (status, out) == (3, "stopped\n")
+    assert (status, out) == (4, "unknown\n")
     assert error.startswith(f"lvs-director: {machine.file}: no such file: tried ")
 
 
@@ -70,7 +70,9 @@ def test_status_of_a_file_that_is_gone_is_as_it_was_accepted(machine: Machine) -
 def test_status_of_a_faulty_file_is_that_of_the_last_start(machine: Machine) -> None:
     """A slip in the file of a running director is told, and is no reason to fail over."""
     machine.write("nonsense\n")
-    assert machine.with_file("status").stdout == "stopped\n"
+    status, out, error, _ = machine.with_file("status")
+    assert (status, out) == (4, "unknown\n")
+    assert error.startswith(f"lvs-director: {machine.file}:1: 'nonsense' has no =")
     machine.write(WEB)
     machine.with_file("start")
     machine.write("nonsense\n")
