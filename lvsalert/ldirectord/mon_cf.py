@@ -18,6 +18,9 @@ _ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
 # An end that mon takes for blanks to drop, or for a line that goes on.
 _IS_CUT = re.compile(r"[\s\\]\Z")
 _AND = " and "
+# A failure that goes on is told once; when others have failed, or fewer, mon tells all the same
+# (do_alert in mon 1.3.6 and 1.4.1), which it would not with numalerts.
+_NEVER_AGAIN = "36500d"
 _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.*)\.\n")
 _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 
@@ -95,10 +98,7 @@ def _watch(shared: _Shared) -> Iterator[str]:
     if email.addresses and "running" in email.states:
         sender = f"-f {email.sender} " if _is_plain(email.sender) else ""
         yield "        period wd {Sun-Sat}"
-        if email.every:
-            yield f"            alertevery {email.every}s"
-        else:
-            yield "            numalerts 1"
+        yield f"            alertevery {f'{email.every}s' if email.every else _NEVER_AGAIN}"
         for address in email.addresses:
             yield f"            alert mail.alert {sender}{address}"
             yield f"            upalert mail.alert {sender}{address}"

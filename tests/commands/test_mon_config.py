@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 WEB = "virtual = 10.0.0.3:80\n    real = 192.0.2.1 gate\n    checktype = connect\n"
-MORE = "virtual = 10.0.0.4:80\n    real = 192.0.2.1 gate\n    checktype = connect\n"
+MORE = WEB.replace("10.0.0.3", "10.0.0.4") + "    checkport = 81\n"
 
 
 def run(*argv: str) -> Outcome:
@@ -128,7 +128,7 @@ def test_one_mon_cf_is_for_several_files(file: Path, tmp_path: Path) -> None:
     assert text.count(f"LVSALERT_CONFIG={file}\n") == text.count(f"LVSALERT_CONFIG={other}\n") == 1
     other.write_text(MORE + WEB)
     done = run("mon-config", str(file), str(other))
-    said = f"lvs-director: {other}:4: tcp 10.0.0.3:80: is in {file} too\n"
+    said = f"lvs-director: {other}:5: tcp 10.0.0.3:80: is in {file} too\n"
     assert (done.status, done.stdout, done.stderr) == (3, "", said)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -271,6 +272,43 @@ def web(site: Site) -> Iterator[dict[int, Nginx]]:
             number: stack.enter_context(serving(site.folder / f"web{number}", site.place(number)))
             for number in range(1, 5)
         }
+
+
+@needs_mon
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+@pytest.mark.parametrize("every", ["", "emailalertfreq = 3600\n"])
+def test_mail_tells_of_every_death_and_return(
+    site: Site, web: dict[int, Nginx], every: str
+) -> None:
+    """Once each, as ldirectord does, not only of the first death and the last return."""
+    site.file.write_text(f"emailalert = root@localhost\n{every}{site.file.read_text()}")
+    site.director("start")
+    # mon takes an s at the end of a folder for a blank.
+    alerts = site.folder / "mail"
+    alerts.mkdir(mode=0o777)
+    alerts.chmod(0o777)
+    mails = alerts / "mails"
+    mail = alerts / "mail.alert"
+    mail.write_text(f'#!/bin/sh\nread -r summary\necho "$MON_ALERTTYPE $summary" >>{mails}\n')
+    mail.chmod(0o755)
+    text = configured(site.installation, site.file)
+    text = re.sub(r"^alertdir += *", f"alertdir = {alerts}:", text, flags=re.MULTILINE)
+    two, three = ADDRESSES[1:3]
+    with Mon(site.folder / "mon", text, site.table.environment) as mon:
+        site.serve(mon, 1, 2, 3)
+        for number, is_dead, serving_then in (
+            *((2, True, (1, 3)), (3, True, (1,))),
+            *((2, False, (1, 2)), (3, False, (1, 2, 3))),
+        ):
+            (web[number].kill if is_dead else web[number].start)()
+            site.serve(mon, *serving_then)
+            mon.wait_for_check(f"tcp-10.0.0.3-{site.port}", "http")
+    assert mails.exists(), mon.story
+    told = mails.read_text().splitlines()
+    assert [each.rstrip() for each in told[:-1]] == [
+        *(f"failure {two}", f"failure {two} {three}", f"failure {three}"),
+    ]
+    assert told[-1].startswith("up")
 
 
 @needs_mon
