@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import click
@@ -24,11 +26,13 @@ from lvsalert.commands.table_options import (
 from lvsalert.director import lifecycle, maintenance, setup
 from lvsalert.director.accepted import check_names, news_of
 from lvsalert.director.reconcile import Director, describe
+from lvsalert.director.setup import FirstCheck
 from lvsalert.errors import (
     IpvsadmError,
     LvsalertError,
     NoKernelError,
 )
+from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import (
     DEFAULT_FILE,
@@ -37,7 +41,7 @@ from lvsalert.ldirectord.file import (
     candidates,
     load,
 )
-from lvsalert.ldirectord.watches import shortfalls
+from lvsalert.ldirectord.watches import Watch, shortfalls
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.mon.report import printable
@@ -82,16 +86,19 @@ def start_command(file: str, **given: Any) -> Outcome:
     """Set up the virtual services of FILE with the real servers that are alive.
 
     FILE is ldirectord's (www.cf), found in /etc/ha.d, /etc/ha.d/conf or as given, with or without
-    .cf. Every real server is checked once before any traffic goes to it. What else is in the table
-    stays, and a table that is right already is left alone.
+    .cf. Every real server is checked once before any traffic goes to it; those that pass come in
+    while others are still waited for. What else is in the table stays, and a table that is right
+    already is left alone. The last line says how many real servers are in.
     """
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
-    done = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
+    steps = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
+    done = _taken(steps, _who())
     remarks = [*warnings_of(found), *done.remarks]
     if lifecycle.masquerades(found):
         remarks += _forward_packets()
     remarks += _synchronise(director, "master", given)
-    return _told(done, remarks, _who(), found)
+    told = _told(done, remarks, _who(), found)
+    return told._replace(stdout=f"{told.stdout}{done.in_now}\n")
 
 
 @command("reload")
@@ -116,7 +123,8 @@ def _reload(file: str, given: Mapping[str, Any], who: str) -> tuple[DirectorFile
     before = accepted_of(file, given)
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
     check_names(found, before)
-    return found, lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
+    steps = lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
+    return found, _taken(steps, who)
 
 
 def reloaded(file: str, given: Mapping[str, Any], who: str) -> DirectorFile:
@@ -147,7 +155,7 @@ def stop_command(file: str, **given: Any) -> Outcome:
         remarks.append(str(error))
     director = director_of(given, _JOURNAL_DAYS)
     try:
-        done = lifecycle.stop(director, candidates(file), services, _who())
+        done = _taken([lifecycle.stop(director, candidates(file), services, _who())], _who())
         remarks += _synchronise(director, "backup", given)
     except NoKernelError as error:
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
@@ -220,7 +228,30 @@ def _checks(given: Mapping[str, Any]) -> lifecycle.Probe | None:
         return None
     from lvsalert.commands.probing import probe
 
-    return probe
+    return functools.partial(_with_progress, probe) if os.isatty(2) else probe
+
+
+def _with_progress(
+    probe: lifecycle.Probe, watches: Sequence[Watch]
+) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
+    """Check real servers and show on the terminal how far that is."""
+    hosts = sum(len(watch.hosts) for watch in watches)
+    with click.progressbar(length=hosts, label="checking", file=sys.stderr) as shown:
+        for batch in probe(watches):
+            shown.update(sum(len(check.watch.hosts) for _, check in batch))
+            yield batch
+
+
+def _taken(steps: Iterable[setup.Outcome], who: str) -> setup.Outcome:
+    """Take steps one after the other, tell syslog of each, and return what they come to."""
+    changes: list[Change] = []
+    troubles: dict[str, LvsalertError] = {}
+    last = setup.Outcome((), (), ())
+    for last in steps:
+        log(NAME, "notice", [describe(change, who) for change in last.changes])
+        changes += last.changes
+        troubles.update((str(each), each) for each in last.troubles)
+    return last._replace(changes=changes, troubles=list(troubles.values()))
 
 
 def _synchronise(director: Director, role: str, given: Mapping[str, Any]) -> list[str]:
@@ -246,12 +277,11 @@ def _who() -> str:
 def _told(
     done: setup.Outcome, remarks: Sequence[str], who: str, file: DirectorFile | None = None
 ) -> Outcome:
-    """Return what to print of a run, and tell syslog of it.
+    """Return what to print of a run, and tell syslog of what went wrong.
 
     What of ``file`` could not be set up is an error, though all the rest is done.
     """
     lines = [describe(change, who) for change in done.changes]
-    log(NAME, "notice", lines)
     lacking = [] if file is None else left_out(file)
     said = [printable(each) for each in (*remarks, *lacking)]
     said += [f"not remembered: {printable(str(each))}" for each in done.troubles]

@@ -7,13 +7,15 @@ stop every thread here, and nothing but KILL would end it; a monitor's watchdog 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
 import sys
+import time
 import warnings
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
@@ -25,29 +27,51 @@ from lvsalert.mon.report import reasons_of
 
 _CANNOT_TELL = 3
 _AT_ONCE = 64
+# What is found comes in batches, so that the table is not written anew for each host.
+_BATCH_SECONDS = 0.5
 
 
-def probe(watches: Sequence[Watch]) -> list[FirstCheck]:
-    """Run the monitor of each watch and return what it found."""
+def probe(watches: Sequence[Watch]) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
+    """Run the monitors of all watches, and yield what they find in batches, as it comes.
+
+    That is the number of a watch with a check of some of its hosts. They are spread over so many
+    processes as run at once, so that a silent host keeps few others waiting.
+    """
     for program in {watch.monitor[0] for watch in watches}:
         import_module(f"lvsalert.commands.{_function(program)}")
-    waiting = deque(range(len(watches)))
-    running: dict[int, _Process] = {}
-    found: dict[int, FirstCheck] = {}
+    waiting = deque(_parts(watches))
+    running: list[tuple[int, _Process]] = []
+    found: list[tuple[int, FirstCheck]] = []
+    due = time.monotonic() + _BATCH_SECONDS
     try:
-        while len(found) < len(watches):
+        while waiting or running:
             while waiting and len(running) < _AT_ONCE:
-                number = waiting.popleft()
-                running[number] = _Process(watches[number])
-            _wait(running.values())
-            for number, process in list(running.items()):
-                if process.is_done:
-                    del running[number]
-                    found[number] = _checked(watches[number], *process.end())
+                number, part = waiting.popleft()
+                running.append((number, _Process(part)))
+            _wait([process for _, process in running], due - time.monotonic() if found else None)
+            for each in [each for each in running if each[1].is_done]:
+                running.remove(each)
+                found.append((each[0], each[1].end()))
+            if found and time.monotonic() >= due:
+                yield found
+                found, due = [], time.monotonic() + _BATCH_SECONDS
+        if found:
+            yield found
     finally:
-        for process in running.values():
+        for _, process in running:
             process.end()
-    return [found[number] for number in range(len(watches))]
+
+
+def _parts(watches: Sequence[Watch]) -> Iterator[tuple[int, Watch]]:
+    """Yield watches of some hosts each, together all, with the numbers of those they are part of.
+
+    A watch without hosts is a part as it is.
+    """
+    size = max(1, math.ceil(sum(len(watch.hosts) for watch in watches) / _AT_ONCE))
+    for number, watch in enumerate(watches):
+        hosts = list(watch.hosts.items())
+        for begin in range(0, len(hosts), size) or (0,):
+            yield number, watch._replace(hosts=dict(hosts[begin : begin + size]))
 
 
 def _function(program: str) -> str:
@@ -62,7 +86,7 @@ class _Process:
     """
 
     def __init__(self, watch: Watch) -> None:
-        self._program = watch.monitor[0]
+        self._watch = watch
         self._said = b""
         self._has_ended = False
         self.is_talking = True
@@ -90,8 +114,8 @@ class _Process:
             self.is_talking = False
         self._has_ended = self.ended in ready
 
-    def end(self) -> tuple[int, str]:
-        """Kill it with all that it started, unless it has ended; return its status and output.
+    def end(self) -> FirstCheck:
+        """Kill it with all that it started, unless it has ended; return what it found.
 
         Death by a signal is no verdict.
         """
@@ -102,18 +126,22 @@ class _Process:
         os.close(self.output)
         os.close(self.ended)
         if os.WIFSIGNALED(how):
-            return _CANNOT_TELL, f"\n{self._program}: killed by signal {os.WTERMSIG(how)}\n"
-        return os.WEXITSTATUS(how), self._said.decode("utf-8", "backslashreplace")
+            program = self._watch.monitor[0]
+            said = f"\n{program}: killed by signal {os.WTERMSIG(how)}\n"
+            return _checked(self._watch, _CANNOT_TELL, said)
+        said = self._said.decode("utf-8", "backslashreplace")
+        return _checked(self._watch, os.WEXITSTATUS(how), said)
 
 
-def _wait(processes: Collection[_Process]) -> None:
-    """Wait for news of any process."""
+def _wait(processes: Collection[_Process], seconds: float | None) -> None:
+    """Wait for news of any process, for so many seconds where that is not None."""
     poll = select.poll()
     for each in processes:
         poll.register(each.ended, select.POLLIN)
         if each.is_talking:
             poll.register(each.output, select.POLLIN)
-    ready = {descriptor for descriptor, _ in poll.poll()}
+    pause = None if seconds is None else max(0.0, seconds) * 1000
+    ready = {descriptor for descriptor, _ in poll.poll(pause)}
     for each in processes:
         each.take(ready)
 

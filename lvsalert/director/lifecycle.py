@@ -7,7 +7,7 @@ is in the table stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Callable
 
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
@@ -19,8 +19,11 @@ from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import Stop
 from lvsalert.model import Forwarding, VirtualService
 
-Probe = Callable[[Sequence[Watch]], Sequence[FirstCheck]]
-"""Checks all watches at once."""
+Probe = Callable[[Sequence[Watch]], Iterable[Sequence[tuple[int, FirstCheck]]]]
+"""Checks all watches at once, and gives in batches what it finds, as it comes.
+
+That is the number of a watch, and a check of some of its hosts.
+"""
 
 
 def start(
@@ -29,16 +32,17 @@ def start(
     who: str,
     probe: Probe | None,
     kept_out: Mapping[Endpoint, str],
-) -> Outcome:
-    """Set up the file's services with the real servers that are alive.
+) -> Iterator[Outcome]:
+    """Set up the file's services with the real servers that are alive; yield what each step did.
 
     ``probe`` checks every real server first, None lets traffic to all of them unchecked. What keeps
     a server out by the ledger (an operator, another watch) still does. ``kept_out`` are those under
-    maintenance, each with the file that says so. NotDoneError where the table
-    cannot be had or be brought there.
+    maintenance, each with the file that says so. A service comes up with the first real servers
+    that are found alive, and the last step is the whole. NotDoneError where the table cannot be had
+    or be brought there.
     """
-    checked = _checked(probe, shared_watches(file.services))
-    return set_up(director, Setup(file, who, "start", checked, kept_out, time.time()))
+    setup = Setup(file, who, "start", kept_out, time.time(), {}, {})
+    return _in_steps(director, setup, probe, shared_watches(file.services))
 
 
 def reload(
@@ -47,8 +51,8 @@ def reload(
     who: str,
     probe: Probe | None,
     kept_out: Mapping[Endpoint, str],
-) -> Outcome:
-    """Bring the table to the file with the least change.
+) -> Iterator[Outcome]:
+    """Bring the table to the file with the least change; yield what each step did.
 
     Only real servers that the table lacks are checked. What a drain, a cause or a slow start has
     made of a weight stays. The arguments are those of ``start``.
@@ -60,34 +64,55 @@ def reload(
         have = standing.real_servers if standing is not None else {}
         lacking = [_lacking(watch, have) for watch in watches]
         wanted[virtual] = [watch for watch in lacking if watch.hosts]
-    checked = _checked(probe, wanted)
-    return set_up(director, Setup(file, who, "reload", checked, kept_out, time.time()))
+    setup = Setup(file, who, "reload", kept_out, time.time(), {}, {})
+    return _in_steps(director, setup, probe, wanted)
 
 
-def _checked(
-    probe: Probe | None, watches: Mapping[VirtualService, Sequence[Watch]]
-) -> dict[VirtualService, list[FirstCheck]]:
-    """Return what checks find of each service; one that several have alike is made once."""
+def _in_steps(
+    director: Director,
+    setup: Setup,
+    probe: Probe | None,
+    watches: Mapping[VirtualService, Sequence[Watch]],
+) -> Iterator[Outcome]:
+    """Bring the table to the file step by step, as the checks of real servers come in.
+
+    One that several services have alike is made once.
+    """
     if probe is None:
-        return {}
-    once = {check_of(watch): watch for group in watches.values() for watch in group}
-    found = dict(zip(once, probe(list(once.values()))))
-    return {
-        virtual: [_as_found(watch, found[check_of(watch)]) for watch in group]
-        for virtual, group in watches.items()
-    }
+        yield set_up(director, setup)
+        return
+    alike: dict[object, list[tuple[VirtualService, Watch]]] = {}
+    for virtual, group in watches.items():
+        for watch in group:
+            alike.setdefault(check_of(watch), []).append((virtual, watch))
+            setup.checked[virtual] = []
+            setup.waiting[virtual] = {server.endpoint for each in group for server in each.servers}
+    askers = list(alike.values())
+    for batch in probe([each[0][1] for each in askers]):
+        for number, check in batch:
+            for virtual, watch in askers[number]:
+                found = _as_found(watch, check)
+                setup.checked[virtual].append(found)
+                setup.waiting[virtual].difference_update(
+                    server.endpoint for server in found.watch.servers
+                )
+        if any(setup.waiting.values()):
+            yield set_up(director, setup)
+    setup.waiting.clear()
+    yield set_up(director, setup)
 
 
 def _as_found(watch: Watch, check: FirstCheck) -> FirstCheck:
-    """Return what a check at the same hosts says of the servers of a watch."""
+    """Return what a check at some of the same hosts says of the servers of a watch."""
+    hosts = {host: watch.hosts[host] for host in check.watch.hosts}
     failed = {
         server.endpoint: check.failed[judged.endpoint]
         for host, servers in check.watch.hosts.items()
         for judged in servers[:1]
         if judged.endpoint in check.failed
-        for server in watch.hosts[host]
+        for server in hosts[host]
     }
-    return check._replace(watch=watch, failed=failed)
+    return check._replace(watch=watch._replace(hosts=hosts), failed=failed)
 
 
 def _lacking(watch: Watch, have: Collection[Endpoint]) -> Watch:

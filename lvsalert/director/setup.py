@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
 
 from lvsalert.director import maintenance
@@ -35,11 +36,15 @@ class FirstCheck(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was done: the changes, what could not be remembered, and what the user should know."""
+    """What was done: the changes, what could not be remembered, and what the user should know.
+
+    ``in_now`` says how many of the real servers are in.
+    """
 
     changes: Sequence[Change]
     troubles: Sequence[LvsalertError]
     remarks: Sequence[str]
+    in_now: str = ""
 
 
 def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
@@ -52,14 +57,18 @@ def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
 
 
 class Setup(NamedTuple):
-    """What is to be set up: the file, who asks, and what the checks before it found."""
+    """What is to be set up: the file, who asks since when, and what the checks before it found.
+
+    ``waiting`` are the real servers whose check is still under way, by service.
+    """
 
     file: DirectorFile
     who: str
     why: str
-    checked: Mapping[VirtualService, Sequence[FirstCheck]]
     kept_out: Mapping[Endpoint, str]
-    now: float
+    begun: float
+    checked: dict[VirtualService, list[FirstCheck]]
+    waiting: dict[VirtualService, set[Endpoint]]
 
     def options(self, service: FileService) -> dict[str, str]:
         """Return what others are to know of a service, as variables of lvs.alert."""
@@ -68,11 +77,21 @@ class Setup(NamedTuple):
             options["LVSALERT_FALLBACK"] = service.own_fallback.endpoint
         return options
 
+    @property
+    def is_last(self) -> bool:
+        """Return whether every real server has its verdict."""
+        return not any(self.waiting.values())
+
 
 def set_up(director: Director, setup: Setup) -> Outcome:
-    """Bring the table to the file, and say of whom that is not all."""
+    """Bring the table to the file, as far as its real servers are checked.
+
+    A service stands as soon as one of its real servers may come in. When all are checked, what the
+    file no longer names goes, and it is said of whom the table lacks.
+    """
     done = reconcile(director, functools.partial(_propose, setup))
-    return Outcome(done.changes, done.troubles, done.told)
+    remarks, count = done.told
+    return Outcome(done.changes, done.troubles, remarks, count)
 
 
 def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
@@ -81,28 +100,52 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
     From now on the alerts go by what the file says here.
     """
     file = setup.file
-    ledger.files.accept(Accepted(file.path, file.text, setup.now, names=file.names))
+    ledger.files.accept(Accepted(file.path, file.text, setup.begun, names=file.names))
+    remarks = _untold(setup)
+    reasons: dict[VirtualService, Mapping[Endpoint, str]] = {}
+    desired = dict(actual)
+    if setup.is_last:
+        _take_out_former(desired, ledger, file)
+    for service in file.services:
+        wanted = _service(setup, ledger, service, actual.get(service.virtual))
+        if wanted is None:
+            continue
+        desired[service.virtual], reasons[service.virtual] = wanted.service, wanted.reasons
+        remarks += wanted.remarks
+        options = setup.options(service)
+        ledger.set_run(LastRun(str(service.virtual), DIRECTOR, "", setup.begun, options))
+    told = remarks if setup.is_last else [], _count(file, desired)
+    return Proposal(desired, Author(setup.who, setup.why, reasons), told)
+
+
+def _untold(setup: Setup) -> list[str]:
+    """Return a remark on each watch that could not tell."""
     untold = [
         f"{each.watch.group}/{each.watch.service}: could not be checked: {each.remark}"
         for checked in setup.checked.values()
         for each in checked
         if not each.is_told
     ]
-    remarks = list(dict.fromkeys(untold))
-    reasons: dict[VirtualService, Mapping[Endpoint, str]] = {}
-    desired = dict(actual)
-    for virtual in kept(ledger, [setup.file.path]):
+    return list(dict.fromkeys(untold))
+
+
+def _take_out_former(desired: Table, ledger: Ledger, file: DirectorFile) -> None:
+    """Take out of a table the services that the file had when it was set up last."""
+    for virtual in kept(ledger, [file.path]):
         for key in [each for each in desired if str(each) == virtual]:
             del desired[key]
         ledger.forget_run(virtual, DIRECTOR)
-    for service in setup.file.services:
-        standing = actual.get(service.virtual)
-        wanted = _service(setup, ledger, service, standing)
-        desired[service.virtual], reasons[service.virtual] = wanted.service, wanted.reasons
-        remarks += wanted.remarks
-        options = setup.options(service)
-        ledger.set_run(LastRun(str(service.virtual), DIRECTOR, "", setup.now, options))
-    return Proposal(desired, Author(setup.who, setup.why, reasons), remarks)
+
+
+def _count(file: DirectorFile, desired: Table) -> str:
+    """Return how many of the file's real servers are in."""
+    are_in = known = 0
+    for service in file.services:
+        standing = desired.get(service.virtual)
+        have = {} if standing is None else standing.real_servers
+        known += len(service.endpoints)
+        are_in += sum(1 for each in service.endpoints if each in have and have[each].weight)
+    return f"{are_in} of {known} in"
 
 
 class _Wanted(NamedTuple):
@@ -115,12 +158,16 @@ class _Wanted(NamedTuple):
 
 def _service(
     setup: Setup, ledger: Ledger, service: FileService, standing: Service | None
-) -> _Wanted:
-    """Return a service of the file as it should be."""
+) -> _Wanted | None:
+    """Return a service of the file as it should be.
+
+    None where it does not stand yet and waits for its first real server that passes.
+    """
     key = str(service.virtual)
     checked = setup.checked.get(service.virtual, ())
-    _note_checks(ledger, key, checked, setup.now)
-    maintenance.note(ledger, key, service.endpoints, setup.kept_out, now=setup.now)
+    waiting = setup.waiting.get(service.virtual, ())
+    _note_checks(ledger, key, checked, setup.begun)
+    maintenance.note(ledger, key, service.endpoints, setup.kept_out, now=setup.begun)
     causes = _causes_of_members(ledger, key, service)
     failed = {endpoint: reason for each in checked for endpoint, reason in each.failed.items()}
     memories = ledger.memories(key)
@@ -131,7 +178,11 @@ def _service(
         want = _want(service, causes.get(server.endpoint, ()), server.endpoint in failed)
         if want is Want.OUT and real is not None and _is_handled(real, memories, server.endpoint):
             want = Want.STAY
+        if server.endpoint in waiting:
+            want = Want.STAY
         members.append(Member(server.real, want))
+    if standing is None and waiting and not any(each.want is Want.IN for each in members):
+        return None
     remarks = [
         f"{service.virtual}: {join_endpoint(*member.endpoint)} stays out: "
         + (failed.get(member.endpoint) or _why_out(causes.get(member.endpoint, ())))
@@ -146,7 +197,7 @@ def _service(
         fallback=service.fallback,
         fallback_is_member=service.fallback_is_member,
     )
-    decision = decide(base, members, memories, rules, now=setup.now, connections={})
+    decision = decide(base, members, memories, rules, now=time.time(), connections={})
     ledger.remember(key, decision.memories)
     return _Wanted(with_thresholds(decision.service, service), reasons, remarks)
 

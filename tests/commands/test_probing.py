@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +45,12 @@ def told(checked: FirstCheck) -> list[str]:
     return list(checked.failed.values()) if checked.is_told else [checked.remark]
 
 
+def checked(watches: list[Watch]) -> list[FirstCheck]:
+    """Return what the checks of watches, of one host each, find of each."""
+    found = dict(itertools.chain(*probe(watches)))
+    return [found[number] for number in range(len(watches))]
+
+
 def test_an_expression_that_explodes_delays_one_watch(tmp_path: Path) -> None:
     """It is broken off after its time, and the other watches have their verdicts."""
     explosive = '    request = "x"\n    receive = "(a+)+$"'
@@ -54,7 +62,7 @@ def test_an_expression_that_explodes_delays_one_watch(tmp_path: Path) -> None:
             f"{web.place} masq\n{explosive}\n    service = simpletcp",
             f'{web.place} masq\n    request = "x"\n    receive = "!$"\n    service = http',
         )
-        found = probe(asked)
+        found = checked(asked)
     assert [each.watch for each in found] == asked
     assert [told(each) for each in found] == [
         ["http.monitor: ended by SIGALRM"],
@@ -74,11 +82,29 @@ def test_a_redirect_is_followed_before_a_start(tmp_path: Path) -> None:
 
     with Misbehaving(moves, "127.0.0.1") as web:
         service = f"{web.place} masq\n    service = http\n    receive ="
-        found = probe(watches(tmp_path, f'{service} "a!"', f'{service} "b!"'))
+        found = checked(watches(tmp_path, f'{service} "a!"', f'{service} "b!"'))
     assert [told(each) for each in found] == [
         [],
         [f"redirected to http://{web.place}/a: no match for 'b!'"],
     ]
+
+
+def test_a_silent_host_holds_up_no_other_of_its_watch(tmp_path: Path) -> None:
+    """The hosts of one watch are told in batches, as their verdicts come."""
+    over = threading.Event()
+
+    def silent(client: Client) -> None:
+        over.wait(patience())
+        client.send(GOOD)
+
+    with Misbehaving(silent, "127.0.0.1") as mute, refusing("127.0.0.2") as dead:
+        service = f"{mute.place} masq\n    real = {dead} masq\n    service = http"
+        batches = iter(probe(watches(tmp_path, service)))
+        first = next(batches)
+        over.set()
+        rest = list(itertools.chain(*batches))
+    assert [(number, told(each)) for number, each in first] == [(0, ["Connection refused"])]
+    assert [(number, told(each)) for number, each in rest] == [(0, [])]
 
 
 def test_more_watches_than_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +113,6 @@ def test_more_watches_than_run_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     before = os.listdir("/proc/self/fd")
     with refusing("127.0.0.1") as dead:
         asked = watches(tmp_path, *[f"{dead} masq\n    checktype = connect"] * 5)
-        found = probe(asked)
+        found = checked(asked)
     assert [told(each) for each in found] == [["Connection refused"]] * 5
     assert os.listdir("/proc/self/fd") == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import pytest
 
@@ -15,7 +15,7 @@ from lvsalert.ledger.ledger import Ledger
 from tests.harness.director_file import WEB, Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lvsalert.ldirectord.watches import Watch
@@ -60,23 +60,30 @@ class Network:
         self.dead: set[str] = set()
         self.speechless = False
         self.asked: list[str] = []
+        self.slow: list[str] = []
+        self.on_pause: Callable[[], object] = lambda: None
 
-    def probe(self, watches: Sequence[Watch]) -> list[FirstCheck]:
-        """Answer for all watches at once."""
+    def probe(self, watches: Sequence[Watch]) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
+        """Answer for each host of all watches, at once but for the slow ones: these one by one."""
         self.asked += [host for watch in watches for host in watch.hosts]
-        return [
-            FirstCheck(
-                watch,
-                {
-                    server.endpoint: "Connection refused"
-                    for server in watch.servers
-                    if server.real.address in self.dead and not self.speechless
-                },
-                is_told=not self.speechless,
-                remark="no verdict",
-            )
-            for watch in watches
+        parts = [
+            (number, watch._replace(hosts={host: watch.hosts[host]}))
+            for number, watch in enumerate(watches)
+            for host in watch.hosts
         ]
+        late = [(number, part) for number, part in parts if set(part.hosts) & set(self.slow)]
+        yield [(number, self._check(part)) for number, part in parts if (number, part) not in late]
+        for number, part in sorted(late, key=lambda each: self.slow.index(*each[1].hosts)):
+            self.on_pause()
+            yield [(number, self._check(part))]
+
+    def _check(self, watch: Watch) -> FirstCheck:
+        failed = {
+            server.endpoint: "Connection refused"
+            for server in watch.servers
+            if server.real.address in self.dead and not self.speechless
+        }
+        return FirstCheck(watch, failed, is_told=not self.speechless, remark="no verdict")
 
 
 @pytest.fixture
@@ -117,6 +124,62 @@ def test_a_reason_is_told_of_the_service_that_it_is_of(machine: Machine, network
     ]
 
 
+def test_a_silent_server_holds_up_nobody(machine: Machine, network: Network) -> None:
+    """Servers come in as their verdicts come, and at the end it is said how many are in."""
+    machine.write(CHECKED)
+    network.slow, network.dead = ["192.0.2.2"], {"192.0.2.2"}
+    seen: list[list[str]] = []
+    network.on_pause = lambda: seen.append(machine.kernel.rules)
+    done = machine.with_file("start")
+    assert seen == [RULES[:2]]
+    assert machine.kernel.rules == RULES[:2]
+    assert done.stderr == (
+        "lvs-director: tcp 10.0.0.3:80: 192.0.2.2:80 stays out: Connection refused\n"
+    )
+    assert done.stdout.splitlines()[-1] == "1 of 2 in"
+
+
+def test_a_service_waits_for_its_first_good_server(machine: Machine, network: Network) -> None:
+    """Until then it does not stand, so that its fallback gets nobody who need not go there."""
+    machine.write(CHECKED + "    fallback = 192.0.2.9:80 gate\n")
+    network.slow, network.dead = ["192.0.2.2"], {"192.0.2.1"}
+    seen: list[list[str]] = []
+    network.on_pause = lambda: seen.append(machine.kernel.rules)
+    machine.with_file("start")
+    assert seen == [[]]
+    assert machine.kernel.rules == [RULES[0], RULES[2]]
+
+
+def test_what_stands_stays_until_it_is_judged(machine: Machine, network: Network) -> None:
+    """A start over a table with traffic takes nobody out before there is a verdict."""
+    machine.write(CHECKED)
+    machine.with_file("start")
+    network.slow, network.dead = ["192.0.2.1", "192.0.2.2"], {"192.0.2.1"}
+    seen: list[list[str]] = []
+    network.on_pause = lambda: seen.append(machine.kernel.rules)
+    done = machine.with_file("start")
+    assert seen == [RULES, [RULES[0], RULES[2]]]
+    assert machine.kernel.rules == [RULES[0], RULES[2]]
+    assert done.stdout.splitlines()[-1] == "1 of 2 in"
+
+
+def test_a_check_counts_once_however_many_steps_there_are(
+    machine: Machine, network: Network
+) -> None:
+    """A server that failed at the start has failed once, and is out for one cause."""
+    machine.write(CHECKED)
+    network.slow, network.dead = ["192.0.2.2"], {"192.0.2.1"}
+    machine.with_file("start")
+    ledger = Ledger.open(str(machine.state))
+    (source,) = {each.cause for each in ledger.causes("tcp 10.0.0.3:80")["192.0.2.1", 80]}
+    noted = ledger.verdicts_by("tcp 10.0.0.3:80", source)
+    ledger.close()
+    assert {endpoint: each.in_a_row for endpoint, each in noted.items()} == {
+        ("192.0.2.1", 80): 1,
+        ("192.0.2.2", 80): 1,
+    }
+
+
 def test_unchecked_lets_traffic_to_all(machine: Machine, network: Network) -> None:
     """--unchecked asks nobody."""
     machine.write(CHECKED)
@@ -139,8 +202,8 @@ def test_a_check_that_cannot_tell_takes_nobody_out(machine: Machine, network: Ne
 def test_a_right_table_is_left_alone(machine: Machine) -> None:
     """A second start and a reload write nothing."""
     machine.with_file("start")
-    for command in ("start", "reload"):
-        assert machine.with_file(command) == (0, "", "", None)
+    for command, said in (("start", "2 of 2 in\n"), ("reload", "")):
+        assert machine.with_file(command) == (0, said, "", None)
     assert machine.batches == 1
 
 
@@ -289,7 +352,7 @@ def test_everything_of_the_file_is_in_the_table(machine: Machine) -> None:
     web = next(each for each in table.values() if each.virtual.port == 80)
     assert web.real_servers["192.0.2.2", 80][4:6] == (10, 5)
     assert machine.with_file("reload").stdout == ""
-    assert machine.with_file("start").stdout == ""
+    assert machine.with_file("start").stdout == "5 of 6 in\n"
     assert machine.batches == 1
 
 

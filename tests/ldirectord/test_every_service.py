@@ -7,6 +7,7 @@ are refused and answers that are wrong beside: the table has the living alone, w
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -336,7 +337,7 @@ def test_ldirectord_says_the_same_of_the_same_servers(
     found = load(str(file), lambda _names, _family: {})
     watches = [watch for service in found.services for watch in watches_of(service)]
     ours = {}
-    for checked in probe(watches):
+    for _, checked in itertools.chain(*probe(watches)):
         assert checked.is_told, checked.remark
         name = names[int(checked.watch.group.rpartition("-")[2])]
         for server in checked.watch.servers:
@@ -364,8 +365,9 @@ def test_mail_over_tls_needs_no_trust_as_with_ldirectord(tmp_path: Path, scene: 
     states = {each["port"]: each["state"] for each in _asked_ldirectord(file)}
     assert states == {993: "down", 995: "down"}
     found = load(str(file), lambda _names, _family: {})
-    checked = probe([watch for service in found.services for watch in watches_of(service)])
-    assert [each.failed for each in checked] == [{}, {}]
+    watches = [watch for service in found.services for watch in watches_of(service)]
+    checked = itertools.chain(*probe(watches))
+    assert [each.failed for _, each in checked] == [{}, {}]
 
 
 def _asked_ldirectord(file: Path, trusted: Path | None = None) -> list[dict[str, Any]]:
