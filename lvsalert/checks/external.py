@@ -51,11 +51,16 @@ def run(check: Check, reach: Reach) -> Judge:
     address, real port. At the time-out it is killed with all that it started.
     """
     rip = _bracketed(reach.address.text)
-    verdict = _run([*check.program, *check.virtual, rip, str(reach.target.port)], reach)
+    argv = [*check.program, *check.virtual, rip, str(reach.target.port)]
+    verdict = run_program(argv, reach.limit, reach.late)
     return lambda: verdict
 
 
-def _run(argv: Sequence[str], reach: Reach) -> Verdict:
+def run_program(argv: Sequence[str], limit: float, late: str) -> Verdict:
+    """Run a program until ``limit`` (time.monotonic()), and return how it ended.
+
+    ``late`` is the reason of one that is killed then, with all that it started. Status 0 is good.
+    """
     try:
         process = subprocess.Popen(
             argv,
@@ -68,11 +73,11 @@ def _run(argv: Sequence[str], reach: Reach) -> Verdict:
         return Verdict(f"{argv[0]}: {error.strerror}", b"")
     with process:
         output = process.stdout.fileno() if process.stdout is not None else -1
-        has_ended, said = _listen(process.pid, output, reach.limit)
+        has_ended, said = _listen(process.pid, output, limit)
         if not has_ended:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            return Verdict(reach.late, said)
+            return Verdict(late, said)
         status = process.wait()
     if status < 0:
         return Verdict(f"killed by {_name_of(-status)}", said)

@@ -5,18 +5,19 @@ It has changed, or one of its names has an address by now.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvsalert.commands.director_services import NAME, reloaded
 from lvsalert.commands.lvs_alert_file import Upkeep
 from lvsalert.commands.syslog import log
-from lvsalert.commands.table_options import lookup
+from lvsalert.commands.table_options import director_of, lookup
+from lvsalert.director.alone import alone
+from lvsalert.director.file_commands import run_callback
+from lvsalert.director.reconcile import Director
 from lvsalert.errors import LvsalertError
 from lvsalert.host import mon_cf_file
 from lvsalert.ldirectord import mon_cf
@@ -29,43 +30,40 @@ _WHO = "director autoreload"
 
 
 def take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
-    """Bring the table to what the file says now, and have mon watch that.
+    """Bring the table to what the file says now, and have mon watch that; run its callback.
 
     One alert does so for all that find the same. What goes wrong is one line for syslog.
     """
-    with _alone(given["state_dir"]) as is_alone:
-        if not is_alone or not (upkeep.is_newer or _have_come(upkeep.missing)):
+    with alone(given["state_dir"], _LOCK) as is_alone:
+        if not is_alone:
             return
-        try:
-            file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO)
-            _tell_mon(file, given)
-        except LvsalertError as error:
-            log(NAME, "err", [f"{printable(str(error))}: not reloaded"])
+        if upkeep.is_newer or _have_come(upkeep.missing):
+            _take(upkeep, given)
+        if upkeep.callback:
+            log(NAME, "warning", _told(upkeep, director_of(given, given["journal_days"])))
+
+
+def _told(upkeep: Upkeep, director: Director) -> list[str]:
+    """Tell the callback of a change; return what went wrong."""
+    try:
+        told = run_callback(director, upkeep.path, upkeep.accepted, upkeep.callback)
+    except LvsalertError as error:
+        told = [f"callback: {error}"]
+    return [printable(each) for each in told]
+
+
+def _take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
+    """Bring the table to what the file says now, and have mon watch that."""
+    try:
+        file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO)
+        _tell_mon(file, given)
+    except LvsalertError as error:
+        log(NAME, "err", [f"{printable(str(error))}: not reloaded"])
 
 
 def _have_come(missing: Mapping[int, Sequence[str]]) -> bool:
     """Return whether any of these names has an address by now."""
     return any(any(lookup(names, family).values()) for family, names in missing.items())
-
-
-@contextlib.contextmanager
-def _alone(state_dir: str) -> Iterator[bool]:
-    """Tell whether no other alert is about it."""
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(os.path.join(state_dir, _LOCK), flags, 0o660)
-    except OSError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
 
 
 def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from lvsalert.commands.table_options import (
 )
 from lvsalert.director import lifecycle, maintenance, setup
 from lvsalert.director.accepted import check_names, news_of
+from lvsalert.director.file_commands import run_fallback_commands
 from lvsalert.director.reconcile import Director, describe
 from lvsalert.director.setup import FirstCheck
 from lvsalert.errors import (
@@ -94,6 +95,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     steps = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
     done = _taken(steps, _who())
     remarks = [*warnings_of(found), *done.remarks]
+    remarks += run_fallback_commands(director, found.services)
     if lifecycle.masquerades(found):
         remarks += _forward_packets()
     remarks += _synchronise(director, "master", given)
@@ -124,7 +126,9 @@ def _reload(file: str, given: Mapping[str, Any], who: str) -> tuple[DirectorFile
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
     check_names(found, before)
     steps = lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
-    return found, _taken(steps, who)
+    done = _taken(steps, who)
+    wrong = run_fallback_commands(director, found.services)
+    return found, done._replace(remarks=[*done.remarks, *wrong])
 
 
 def reloaded(file: str, given: Mapping[str, Any], who: str) -> DirectorFile:

@@ -88,11 +88,25 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         "".join(f"{NAME}: {printable(str(each))}\n" for each in errors)
         + "".join(each.stderr for each in told),
     )
-    if upkeep is not None and not call.by_hand and not given["dry_run"]:
+    if given["config"] is not None and not call.by_hand and not given["dry_run"]:
+        _follow_up(jobs, upkeep, given)
+    return outcome
+
+
+def _follow_up(jobs: Sequence[alert.Job], upkeep: Upkeep | None, given: Mapping[str, Any]) -> None:
+    """Do what the director's file wants done behind an alert; syslog hears what goes wrong."""
+    from lvsalert.director.file_commands import run_fallback_commands
+
+    services = [each.file_rules.service for each in jobs if each.file_rules is not None]
+    try:
+        wrong = run_fallback_commands(director_of(given, given["journal_days"]), services)
+    except LvsalertError as error:
+        wrong = [f"fallbackcommand: {error}"]
+    log(NAME, "warning", [printable(each) for each in wrong])
+    if upkeep is not None:
         from lvsalert.commands.autoreload import take
 
         take(upkeep, given)
-    return outcome
 
 
 def _call(

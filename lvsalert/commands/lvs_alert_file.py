@@ -26,12 +26,15 @@ class Upkeep(NamedTuple):
     """What is to be done about the file at ``path`` once the alert is done.
 
     ``is_newer`` is whether it is to be taken anew, ``missing`` are the names, by their family, that
-    had no address when it was accepted.
+    had no address when it was accepted. ``accepted`` is what was accepted, ``callback`` the program
+    that wants to know of changes.
     """
 
     path: str
     is_newer: bool
     missing: Mapping[int, Sequence[str]]
+    accepted: str
+    callback: str
 
 
 def _check(accepted: Accepted, path: str, text: str) -> None:
@@ -73,8 +76,10 @@ def with_file(
         return jobs, errors, None
     is_newer = news is not None and not news.fault
     missing = names_of(file.config.services, accepted.names)
-    upkeep = Upkeep(file.path, is_newer, missing) if is_newer or missing else None
-    return jobs, errors, upkeep
+    callback = file.config.callback
+    if not (is_newer or missing or callback):
+        return jobs, errors, None
+    return jobs, errors, Upkeep(file.path, is_newer, missing, accepted.text, callback)
 
 
 def _with_service(

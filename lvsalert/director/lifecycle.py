@@ -143,6 +143,8 @@ def stop(
         stay = {str(each.virtual) for each in services if not each.configured.clean_stop}
         desired = {key: each for key, each in actual.items() if str(key) not in gone - stay}
         ledger.files.drop(paths)
+        for subject in (*paths, *gone):
+            ledger.commands.drop(subject)
         for virtual in gone:
             ledger.stop(virtual, Stop(now, who))
         return Proposal(desired, Author(who, "stop"))

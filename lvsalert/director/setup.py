@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from lvsalert.director import maintenance
+from lvsalert.director.file_commands import note_text
 from lvsalert.director.file_rules import forget_before, with_thresholds
 from lvsalert.director.policy import Member, Rules, Want, decide
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
@@ -101,6 +102,8 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
     """
     file = setup.file
     ledger.files.accept(Accepted(file.path, file.text, setup.begun, names=file.names))
+    if setup.why == "start":
+        note_text(ledger, file.path, file.text)
     remarks = _untold(setup)
     reasons: dict[VirtualService, Mapping[Endpoint, str]] = {}
     desired = dict(actual)

@@ -98,7 +98,8 @@ class ConfiguredService(NamedTuple):
 
     ``address`` is numeric or a name; a firewall mark has protocol FWMARK, ``fwmark``, no address
     and port 0. ``flags`` are the words of ipvsadm(8) beyond the scheduler, as ``ipvsadm -S`` prints
-    them. ``line`` is where it begins.
+    them. ``line`` is where it begins. ``fallback_command`` is a program with its words, empty where
+    there is none.
     """
 
     protocol: Protocol
@@ -116,6 +117,7 @@ class ConfiguredService(NamedTuple):
     clean_stop: bool
     email: Email
     line: int
+    fallback_command: str = ""
 
     def __str__(self) -> str:
         """Return the service as the file names it."""
@@ -126,12 +128,16 @@ class ConfiguredService(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A whole file; ``warnings`` are lines for the user, ``file:line: what``."""
+    """A whole file; ``warnings`` are lines for the user, ``file:line: what``.
+
+    ``callback`` is a program that wants to know when the file has changed, or empty.
+    """
 
     services: tuple[ConfiguredService, ...]
     maintenance_dir: str | None
     warnings: tuple[str, ...]
     autoreload: bool = False
+    callback: str = ""
 
 
 def parse(text: str, name: str = "www.cf") -> Config:
@@ -147,6 +153,7 @@ def parse(text: str, name: str = "www.cf") -> Config:
         sections.common.maintenance_dir,
         tuple(sections.warnings),
         sections.common.autoreload or False,
+        sections.common.callback or "",
     )
 
 
@@ -173,6 +180,7 @@ def _service(section: Section, sections: Sections) -> ConfiguredService:
         clean_stop=_first(own.clean_stop, common.clean_stop, default=True),
         email=_email(own, common),
         line=section.line,
+        fallback_command=_first(own.fallback_command, common.fallback_command, default=""),
     )
 
 

@@ -20,6 +20,8 @@ class Settings:
     quiescent: bool | None = None
     clean_stop: bool | None = None
     email_to: str | None = None
+    fallback_command: str | None = None
+    callback: str | None = None
     email_every: int | None = None
     email_states: frozenset[str] | None = None
     email_from: str | None = None
@@ -75,9 +77,9 @@ GLOBAL = {
     **_BOTH,
     "timeout": Directive("check_timeout", read.number(1)),
     "autoreload": Directive("autoreload", read.yes_or_no),
-    "callback": Directive(None, read.quoted_or_empty),
+    "callback": Directive("callback", read.quoted_or_empty),
     "emailalertfrom": Directive("email_from", read.some_text),
-    "fallbackcommand": Directive(None, read.some_text),
+    "fallbackcommand": Directive("fallback_command", read.some_text),
     "execute": Directive(None, read.any_text),
     "fork": Directive("fork", read.yes_or_no),
     "logfile": Directive(None, read.quoted_or_empty),
@@ -94,7 +96,7 @@ VIRTUAL = {
     "checktype": Directive("check_type", read.check_type),
     "comment": Directive(None, read.any_text),
     "database": Directive("database", read.quoted),
-    "fallbackcommand": Directive(None, read.quoted_or_bare),
+    "fallbackcommand": Directive("fallback_command", read.quoted_or_bare),
     "httpmethod": Directive("method", read.http_method),
     "load": Directive(None, read.load),
     "login": Directive("login", read.quoted),

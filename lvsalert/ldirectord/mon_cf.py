@@ -38,7 +38,9 @@ def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
     }
     processes = str(max(20, 2 * len(watches)))
     paths = _AND.join(file.path for file in files)
-    head = filled("mon.cf.head", paths=paths, processes=processes, **folders)
+    # The first checks are spread over an interval, and so are all that follow.
+    spread = str(min((each.watch.interval for each in watches), default=1))
+    head = filled("mon.cf.head", paths=paths, processes=processes, spread=spread, **folders)
     groups = "".join(
         f"\nhostgroup {each.watch.group} {' '.join(each.watch.hosts)}\n" for each in watches
     )

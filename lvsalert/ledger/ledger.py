@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ipvs.table import Endpoint
-from lvsalert.ledger import accepted, journal
+from lvsalert.ledger import accepted, command_states, journal
 from lvsalert.ledger.accepted import AcceptedFiles
+from lvsalert.ledger.command_states import CommandStates
 from lvsalert.ledger.database import FILE_NAME, CorruptError, connect, connect_to_read
 from lvsalert.ledger.journal import Journal
 from lvsalert.ledger.records import (
@@ -63,7 +64,13 @@ CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHO
 CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
-_SCHEMAS = (_SCHEMA + journal.SCHEMA, _ADDED, accepted.SCHEMA + _DRAINS)
+# The last since version 4.
+_SCHEMAS = (
+    _SCHEMA + journal.SCHEMA,
+    _ADDED,
+    accepted.SCHEMA + _DRAINS,
+    command_states.SCHEMA,
+)
 
 
 class Ledger:
@@ -74,6 +81,7 @@ class Ledger:
         self.is_lasting = is_lasting
         self.journal = Journal(connection)
         self.files = AcceptedFiles(connection)
+        self.commands = CommandStates(connection)
 
     @classmethod
     def in_memory(cls) -> Ledger:

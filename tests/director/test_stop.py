@@ -32,9 +32,10 @@ SAYS = "tcp-10.0.0.3-80/connect"
 TOLD = f"{SAYS}: {NAME}: stopped by director root: noted, and not set up before it is started"
 
 
-def alive(watches: Sequence[Watch]) -> list[FirstCheck]:
+def alive(watches: Sequence[Watch]) -> list[list[tuple[int, FirstCheck]]]:
     """Find every real server well."""
-    return [FirstCheck(watch, {}, is_told=True, remark="") for watch in watches]
+    checks = [FirstCheck(watch, {}, is_told=True, remark="") for watch in watches]
+    return [list(enumerate(checks))]
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 WEB = "tcp 10.0.0.3:80"
-NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes")
+LATEST = ("commands",)
+NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes", *LATEST)
 BROKEN = {"MON_RETVAL": "3"}
 
 
@@ -107,7 +108,7 @@ def test_a_dry_run_counts_nothing(director: Director) -> None:
     assert not (director.state / "ledger.db").exists()
 
 
-@pytest.mark.parametrize(("version", "lacking"), [(1, ("unjudged", *NEW)), (2, NEW)])
+@pytest.mark.parametrize(("version", "lacking"), [(1, ("unjudged", *NEW)), (2, NEW), (3, LATEST)])
 def test_a_ledger_of_a_version_before_is_read_and_grows(
     tmp_path: Path, version: int, lacking: Sequence[str]
 ) -> None:
@@ -125,4 +126,5 @@ def test_a_ledger_of_a_version_before_is_read_and_grows(
     writer = Ledger.open(str(tmp_path))
     assert (writer.unjudged(), writer.files.all()) == ({}, [])
     assert [each.cause for each in writer.causes("w")["192.0.2.1", 80]] == ["x"]
+    assert writer.commands.get("w") is None
     writer.close()
