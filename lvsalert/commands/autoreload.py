@@ -20,6 +20,7 @@ from lvsalert.director.file_commands import run_callback
 from lvsalert.director.reconcile import Director
 from lvsalert.errors import LvsalertError
 from lvsalert.host import mon_cf_file
+from lvsalert.host.running_mon import mon_above
 from lvsalert.ldirectord import mon_cf
 from lvsalert.ldirectord.file import DirectorFile, as_accepted, load
 from lvsalert.ledger.reader import ask_ledger
@@ -71,7 +72,7 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
 
     At HUP mon reads its file anew and keeps its state (reset_server in mon 1.3.6 and 1.4.1).
     """
-    mon, path = mon_cf_file.mon_above(os.getppid())
+    mon, path = mon_above(os.getppid())
     paths = mon_cf.written_from(_text(path)) if path is not None else []
     if path is None or file.path not in paths:
         what = "no mon called" if path is None else f"{path} is not its mon.cf"

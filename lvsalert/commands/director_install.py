@@ -71,8 +71,8 @@ def install_command(
     if not dry_run:
         install.write(steps)
         install.compile_package()
-        state_dir = install.make_state_dir(destination, user) if systemd or heartbeat else None
-        lines += [_line("made", state_dir)] if state_dir is not None else []
+        done = install.make_state_dir(destination, user) if systemd or heartbeat else None
+        lines += [_line(*done)] if done is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(destination.prefix, _text(destination.on_disk(MON_CF)))
     return Outcome(0, _joined([*lines, *(_commands() if systemd else ())]))

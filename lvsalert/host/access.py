@@ -41,6 +41,14 @@ def account(name: str | None = None) -> Account:
     raise UsageError(f"there is no user {name or 'mon'}")
 
 
+def name_of(uid: int) -> str:
+    """Return the name of a user, or the number of one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def run_as(user: Account, argv: list[str]) -> str | None:
     """Run a command as ``user`` with an empty environment in /; return what was wrong.
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lvsalert.checks.icmp_socket import EchoSocket
 from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
-from lvsalert.host import access, install
+from lvsalert.host import access, install, running_mon
+from lvsalert.host.running_mon import CAP_NET_ADMIN, CAP_NET_RAW
 from lvsalert.ipvs.ipvsadm import Ipvsadm, lock_path
 from lvsalert.mon.plugins import PLUGINS, searched
 from lvsalert.startup import NamedTuple
@@ -20,7 +21,7 @@ from lvsalert.startup import NamedTuple
 # Where the door to the kernel looks for a program that is named without a folder.
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 _PROC_TABLE = "/proc/net/ip_vs"
-_CAP_NET_ADMIN = 12
+_NEEDED = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
 _SYSTEMD = "lvs-director install --systemd"
 
 
@@ -50,6 +51,7 @@ def run(subject: Subject) -> list[Finding]:
         _icmp(),
         _lock(subject.state_dir, user),
         *_search(Path(subject.mon_cf)),
+        *_running(subject.mon_cf),
         _interpreter(user),
     ]
 
@@ -90,7 +92,7 @@ def _has_net_admin() -> bool:
     """Return whether this process has CAP_NET_ADMIN in effect (proc(5), capabilities(7))."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+            return bool(int(line.split()[1], 16) >> CAP_NET_ADMIN & 1)
     return False
 
 
@@ -136,14 +138,30 @@ def _search(mon_cf: Path) -> Iterator[Finding]:
     for keyword, folders in searched(text).items():
         path = os.pathsep.join(folders)
         found = {name: shutil.which(name, path=path) for name in PLUGINS[keyword]}
-        others = [
-            at or f"no {name}" for name, at in found.items() if at is None or not _is_ours(at)
-        ]
-        if others:
+        missing = [name for name, at in found.items() if at is None]
+        others = [at for at in found.values() if at is not None and not _is_ours(at)]
+        if missing or others:
             todo = f"lvs-director install, and the {keyword} that it prints into {mon_cf}"
-            yield Finding(keyword, f"mon finds {', '.join(others)}", todo)
+            told = [f"mon would run its own {', '.join(others)}"] if others else []
+            told += [f"mon finds no {', '.join(missing)}"] if missing else []
+            yield Finding(keyword, "; ".join(told), todo)
         else:
             yield Finding(keyword, f"mon finds {', '.join(filter(None, found.values()))}")
+
+
+def _running(mon_cf: str) -> Iterator[Finding]:
+    """Look at the mon that reads this mon.cf: what the programs that it starts may do."""
+    mons = [each for each in running_mon.all_running() if each.mon_cf == mon_cf]
+    if not mons:
+        yield Finding("mon", f"none with {mon_cf} is running, so far")
+    for each in mons:
+        about = f"process {each.pid}, as {access.name_of(each.uid)}"
+        lacking = [name for name, number in _NEEDED.items() if not each.may(number)]
+        if lacking:
+            todo = f"as root: {_SYSTEMD}; systemctl daemon-reload; systemctl restart mon"
+            yield Finding("mon", f"{about}, has no {' and no '.join(lacking)}", todo)
+        else:
+            yield Finding("mon", f"{about}, with {' and '.join(_NEEDED)}")
 
 
 def _is_ours(path: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import compileall
 import contextlib
 import os
+import re
 import site
 import stat
 import sys
@@ -123,12 +124,22 @@ def survey(destination: Destination, *, systemd: bool, heartbeat: bool = False) 
     folders = package_folders()
     files = plugin_files(prefix, sys.executable, folders)
     if systemd:
-        files += system_files()
+        files += system_files(is_bounded=_has_bounds(destination))
     if heartbeat:
         files += resource_files(sys.executable, folders)
     steps = [_step(destination, file) for file in files]
     theirs = (LDIRECTORD, FileState.FOREIGN)
     return [step for step in steps if (step.file.path, step.standing) != theirs]
+
+
+def _has_bounds(destination: Destination) -> bool:
+    """Return whether mon.service has a bounding set of capabilities."""
+    folders = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            unit = destination.on_disk(f"{folder}/mon.service").read_text(errors="replace")
+            return re.search(r"^CapabilityBoundingSet\s*=", unit, re.MULTILINE) is not None
+    return False
 
 
 def _step(destination: Destination, file: File) -> Step:
@@ -187,17 +198,25 @@ def compile_package() -> None:
             compileall.compile_dir(folder, quiet=2)
 
 
-def make_state_dir(destination: Destination, user: access.Account) -> Path | None:
-    """Make the state directory as systemd would for the unit; return it where it is new."""
+def make_state_dir(destination: Destination, user: access.Account) -> tuple[str, Path] | None:
+    """Make the state directory as systemd would for the unit, or give it to mon's user.
+
+    Return what was done and the path, None where nothing was. Where mon is installed later than
+    lvsalert, the directory is somebody else's until then.
+    """
     path = destination.on_disk(DEFAULT_STATE_DIR)
-    if path.exists():
-        return None
     with _told(path):
-        path.mkdir(parents=True)
-        path.chmod(STATE_DIR_MODE)
-        if os.geteuid() == 0:
-            os.chown(path, user.uid, user.gid)
-    return path
+        if not path.exists():
+            path.mkdir(parents=True)
+            path.chmod(STATE_DIR_MODE)
+            if os.geteuid() == 0:
+                os.chown(path, user.uid, user.gid)
+            return "made", path
+        if os.geteuid() != 0 or path.stat().st_uid == user.uid:
+            return None
+        for each in (*path.iterdir(), path):
+            os.chown(each, user.uid, user.gid, follow_symlinks=False)
+    return "gave to mon", path
 
 
 def remove(destination: Destination, *, dry_run: bool) -> tuple[list[Path], list[str]]:

@@ -8,7 +8,6 @@ import shutil
 import stat
 
 from lvsalert.errors import NotDoneError
-from lvsalert.mon.plugins import MON_CF
 
 _NEW, _OLD = ".new", ".old"
 # Passwords may stand in it.
@@ -79,39 +78,3 @@ def _hand_over(descriptor: int, before: os.stat_result | None) -> None:
         with contextlib.suppress(LookupError):
             shutil.chown(f"/proc/self/fd/{descriptor}", group=_USER)
     os.fchmod(descriptor, _MODE)
-
-
-def mon_above(pid: int) -> tuple[int, str | None]:
-    """Return the mon that a process belongs to, and the path of its mon.cf, None where it has none.
-
-    mon has its alerts run by a copy of itself, which would act on a signal as mon does.
-    """
-    found, path = 0, None
-    while pid > 1 and (above := _mon_cf_of(pid)) is not None:
-        found, path = pid, above
-        pid = _parent_of(pid)
-    return found, path
-
-
-def _mon_cf_of(pid: int) -> str | None:
-    """Return the path of the mon.cf that a process reads, None where it is no mon."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = [os.fsdecode(word) for word in file.read().split(b"\0")]
-    except OSError:
-        return None
-    program = next((at for at, word in enumerate(words) if os.path.basename(word) == "mon"), None)
-    if program is None:
-        return None
-    options = words[program + 1 :]
-    return options[options.index("-c") + 1] if "-c" in options[:-1] else MON_CF
-
-
-def _parent_of(pid: int) -> int:
-    """Return the parent of a process (proc(5), stat), 0 where it has none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # Its name may hold anything, a parenthesis too.
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0

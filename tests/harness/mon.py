@@ -89,6 +89,11 @@ class Mon:
         """Where it takes commands."""
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._program.pid
+
     def allow(self, *commands: str) -> None:
         """Let everybody give these commands, and nobody any other."""
         self._auth.write_text("".join(f"{command}: all\n" for command in commands))

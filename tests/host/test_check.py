@@ -15,6 +15,7 @@ from lvsalert.host import access, check
 from lvsalert.ipvs.ipvsadm import Ipvsadm
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.standin import write_executable
+from tests.harness import mon
 from tests.harness.copied import Copied
 from tests.harness.namespace import network_namespace
 from tests.harness.places import is_root, open_folder
@@ -92,6 +93,7 @@ def test_all_is_usable(folder: Path, ipvsadm: Path) -> None:
             f"ok      lock         {folder}/lock\n"
             f"ok      mondir       mon finds {', '.join(monitors)}\n"
             f"ok      alertdir     mon finds {prefix}/alert.d/lvs.alert\n"
+            f"ok      mon          none with {mon_cf} is running, so far\n"
             f"ok      interpreter  {sys.executable}, for the user root\n"
         ),
         "",
@@ -213,7 +215,8 @@ def test_a_missing_state_directory_is_told(folder: Path) -> None:
             "mondir = {folder}/perl",
             "mondir",
             (
-                "failed  mondir       mon finds {others}\n"
+                "failed  mondir       mon would run its own {folder}/perl/ftp.monitor,"
+                " {folder}/perl/http.monitor; mon finds no {others}\n"
                 "{here}lvs-director install, and the mondir that it prints into {folder}/mon.cf"
             ),
         ),
@@ -221,7 +224,7 @@ def test_a_missing_state_directory_is_told(folder: Path) -> None:
             "mondir = {folder}/perl:{folder}/ours",
             "mondir",
             (
-                "failed  mondir       mon finds {folder}/perl/ftp.monitor,"
+                "failed  mondir       mon would run its own {folder}/perl/ftp.monitor,"
                 " {folder}/perl/http.monitor\n"
                 "{here}lvs-director install, and the mondir that it prints into {folder}/mon.cf"
             ),
@@ -244,10 +247,7 @@ def test_a_missing_state_directory_is_told(folder: Path) -> None:
 def test_what_mon_finds_first(folder: Path, mon_cf: str | None, name: str, told: str) -> None:
     """The first executable of the name wins, as in mon's own search."""
     perl = ("ftp", "http")
-    others = ", ".join(
-        f"{folder}/perl/{each}.monitor" if each in perl else f"no {each}.monitor"
-        for each in MONITORS
-    )
+    others = ", ".join(f"{each}.monitor" for each in MONITORS if each not in perl)
     for place, names, text, mode in (
         ("perl", "ftp.monitor http.monitor", "perl", 0o755),
         ("ours", OURS, "import lvsalert", 0o755),
@@ -261,6 +261,34 @@ def test_what_mon_finds_first(folder: Path, mon_cf: str | None, name: str, told:
         (folder / "mon.cf").write_text(mon_cf.format(folder=folder))
     outcome = checked("--mon-cf", str(folder / "mon.cf"))
     assert about(outcome, name) == told.format(folder=folder, here=HERE, others=others)
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give mon its user and capabilities")
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+@pytest.mark.parametrize(
+    ("capabilities", "told"),
+    [
+        (
+            "-all,+net_admin,+net_raw",
+            "ok      mon          process {pid}, as mon, with CAP_NET_ADMIN and CAP_NET_RAW",
+        ),
+        (
+            "-all,+net_raw",
+            (
+                "failed  mon          process {pid}, as mon, has no CAP_NET_ADMIN\n"
+                f"{HERE}as root: lvs-director install --systemd;"
+                " systemctl daemon-reload; systemctl restart mon"
+            ),
+        ),
+    ],
+)
+def test_the_mon_that_runs_is_judged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capabilities: str, told: str
+) -> None:
+    """What it may do counts, not what root may, who asks: Debian 13's unit grants too little."""
+    monkeypatch.setattr(mon, "_CAPABILITIES", capabilities)
+    with mon.Mon(folder / "mon", "watch none\n", options=["-S"]) as running:
+        assert about(checked("--mon-cf", str(running.file)), "mon") == told.format(pid=running.pid)
 
 
 def test_a_user_that_is_not_there() -> None:

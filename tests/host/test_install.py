@@ -168,7 +168,11 @@ def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
         }
     }
     unit = tree / "etc/systemd/system/mon.service"
-    unit.write_text("[Service]\nUser=root\nExecStart=/bin/true\n")
+    unit.write_text("[Service]\nUser=root\nExecStart=/bin/true\nCapabilityBoundingSet=CAP_SETUID\n")
+    assert "wrote" in put_in(tree, "--systemd").stdout
+    read.read(tree / SYSTEM[0])
+    bounds = read["Service"]["CapabilityBoundingSet"]
+    assert bounds == read["Service"]["AmbientCapabilities"]
     if shutil.which("systemd-analyze") is not None:
         argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -194,9 +198,24 @@ def test_the_state_directory_is_mons(tree: Path) -> None:
     assert (tree / "var/lib/lvsalert").stat().st_uid == 0
     user = access.account("nobody")
     (tree / "var/lib/lvsalert").rmdir()
-    install.make_state_dir(install.Destination("/usr/local/lib/mon", str(tree)), user)
-    status = (tree / "var/lib/lvsalert").stat()
-    assert (status.st_uid, status.st_gid) == (user.uid, user.gid)
+    destination = install.Destination("/usr/local/lib/mon", str(tree))
+    path = tree / "var/lib/lvsalert"
+    assert install.make_state_dir(destination, user) == ("made", path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (user.uid, user.gid)
+    assert install.make_state_dir(destination, user) is None
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give a folder away")
+def test_a_mon_that_comes_later_gets_the_state_directory(tree: Path) -> None:
+    """With the ledger in it, by the next install."""
+    destination = install.Destination("/usr/local/lib/mon", str(tree))
+    path = tree / "var/lib/lvsalert"
+    assert install.make_state_dir(destination, access.account("nobody")) == ("made", path)
+    (path / "ledger.db").write_text("")
+    user = access.account("games")
+    assert install.make_state_dir(destination, user) == ("gave to mon", path)
+    for each in (path, path / "ledger.db"):
+        assert (each.stat().st_uid, each.stat().st_gid) == (user.uid, user.gid)
 
 
 @pytest.mark.parametrize(
