@@ -69,6 +69,31 @@ def test_group_is_killed_and_recovers_in_parts(group: Director, web: dict[int, N
         group.mon.syslog.wait_for(r"calling upalert mail\.alert for www/http .*,root\)")
 
 
+def test_a_reserve_is_checked_and_stands_in(
+    folder: Path, standin: StandIn, installation: Installation, group: Director
+) -> None:
+    """It comes in for one that died, leaves when that is back, and not while it is dead itself."""
+    reserve, floor = f"LVSALERT_RESERVE={ADDRESSES[2]} {ADDRESSES[3]}", "LVSALERT_MIN_IN=2"
+    text = group.mon.file.read_text()
+    text = re.sub(
+        r"^( *)redistribute", rf"\1{reserve}\n\1{floor}\n\1redistribute", text, flags=re.MULTILINE
+    )
+    four = " ".join(ADDRESSES[:4])
+    group.mon.configure(re.sub(r"(?m)^hostgroup www .*$", f"hostgroup www {four}", text))
+    with contextlib.ExitStack() as stack:
+        web = {
+            number: stack.enter_context(serving(folder / f"web{number}", group.place(number)))
+            for number in range(1, 5)
+        }
+        with group.mon:
+            group.serve(1, 2)
+            web[3].kill()
+            web[1].kill()
+            group.serve(2, 4)
+            web[1].start()
+            group.serve(1, 2)
+
+
 def test_whole_group_dies_and_recovers(group: Director, web: dict[int, Nginx]) -> None:
     """With the last real server gone the virtual service stands empty, until they return."""
     with group.mon:

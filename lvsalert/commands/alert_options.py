@@ -155,6 +155,13 @@ _HOW = (
         help="Put in, with weight 1, while no real server is.",
     ),
     option(
+        "--reserve",
+        multiple=True,
+        metavar="HOST",
+        help="A host of the group that serves only while fewer of the others than --min-in do,"
+        " without that while none does; may be repeated.",
+    ),
+    option(
         "--witness",
         "witnesses",
         multiple=True,

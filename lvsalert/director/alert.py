@@ -221,12 +221,11 @@ def _propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
     stop = ledger.stops().get(alert.key) if standing is None else None
     if stop is None:
         return _bring(alert, actual, ledger, _shaped(alert, standing, ledger), now)
-    verdicts, errors, _ = verdicts_of(
-        alert, Service(alert.virtual, "", (), {}), ledger.names(alert.key)
-    )
-    _note(alert, ledger, verdicts, now, is_whole=not errors)
+    nothing = Service(alert.virtual, "", (), {})
+    judged = verdicts_of(alert, nothing, ledger.names(alert.key))
+    _note(alert, ledger, judged.verdicts, now, is_whole=not judged.errors)
     remark = f"stopped by {stop.who}: noted, and not set up before it is started"
-    return Proposal(actual, alert.author({}), Findings(remark, errors))
+    return Proposal(actual, alert.author({}), Findings(remark, judged.errors))
 
 
 def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: float) -> Proposal:
@@ -245,7 +244,7 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
         service,
         members + _bystanders(alert, service, members, memories, fallback),
         memories,
-        _rules(alert, fallback),
+        _rules(alert, fallback, judged.reserve),
         now=now,
         connections=_connections(alert, memories),
     )
@@ -265,6 +264,9 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
     if fallback is not None and not _is_well(fallback, verdicts):
         reasons[fallback[:2]] = "the fallback, for when no real server is in"
     desired = decision.service
+    for endpoint in judged.reserve - causes.keys():
+        is_in = endpoint in serving(desired)
+        reasons[endpoint] = "stands in, for too few serve" if is_in else "in reserve again"
     if alert.file_rules is not None:
         desired = alert.file_rules.with_thresholds(desired)
     fault = "" if alert.file_rules is None else alert.file_rules.note_fault(ledger)
@@ -372,7 +374,7 @@ def _is_well(fallback: RealServer, verdicts: Sequence[Verdict]) -> bool:
     return any(each.endpoint == fallback[:2] and not each.failed for each in verdicts)
 
 
-def _rules(alert: Alert, fallback: RealServer | None) -> Rules:
+def _rules(alert: Alert, fallback: RealServer | None, reserve: frozenset[Endpoint]) -> Rules:
     request, rules = alert.request, alert.file_rules
     is_member = request.fallback is None and rules is not None and rules.service.fallback_is_member
     return Rules(
@@ -382,6 +384,7 @@ def _rules(alert: Alert, fallback: RealServer | None) -> Rules:
         floor=request.floor,
         fallback=fallback,
         fallback_is_member=is_member,
+        reserve=reserve,
         upper=request.upper,
         lower=request.lower,
         tunnel=request.tunnel,

@@ -49,12 +49,14 @@ class Alert(NamedTuple):
 class Judged(NamedTuple):
     """What an alert says of each host whose address is known, and what of no other.
 
-    ``named`` are the entries of those hosts that are told of by a name.
+    ``named`` are the entries of those hosts that are told of by a name, ``reserve`` those that
+    stand in for others.
     """
 
     verdicts: list[Verdict]
     errors: list[LvsalertError]
     named: Mapping[str, RealServer]
+    reserve: frozenset[Endpoint]
 
 
 def verdicts_of(alert: Alert, service: Service, known: Mapping[str, str]) -> Judged:
@@ -64,6 +66,7 @@ def verdicts_of(alert: Alert, service: Service, known: Mapping[str, str]) -> Jud
     said = "taken out by hand" if alert.call.by_hand else alert.call.event.value
     verdicts, errors = [], list(alert.unresolved)
     named: dict[str, RealServer] = {}
+    reserve: set[Endpoint] = set()
     in_file = None if alert.file_rules is None else alert.file_rules.finder(alert.call.group)
     for host, failed in alert.hosts:
         try:
@@ -76,9 +79,11 @@ def verdicts_of(alert: Alert, service: Service, known: Mapping[str, str]) -> Jud
             continue
         reason = printable(why.get(host.spelled, said)) if failed else ""
         verdicts += [Verdict(real, failed, reason) for real in entries]
+        if host.spelled in alert.request.reserve:
+            reserve.update(real[:2] for real in entries)
         if in_file is None and canonical_address(host.name) is None:
             named[host.name] = entries[0]
-    return Judged(verdicts, errors, named)
+    return Judged(verdicts, errors, named, frozenset(reserve))
 
 
 def _standing_entry(

@@ -56,8 +56,9 @@ class Rules(NamedTuple):
     """How servers go out and come back; times in seconds.
 
     With ``fallback_is_member`` the fallback is one of the service's real servers as well.
-    ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel`` is the words of ipvsadm
-    for a tunnel; None where they stay.
+    ``reserve`` are members that serve only while fewer of the others than the floor do, without a
+    floor while none does. ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel``
+    is the words of ipvsadm for a tunnel; None where they stay.
     """
 
     quiesce: bool = False
@@ -66,6 +67,7 @@ class Rules(NamedTuple):
     floor: Floor | None = None
     fallback: RealServer | None = None
     fallback_is_member: bool = False
+    reserve: frozenset[Endpoint] = frozenset()
     upper: int | None = None
     lower: int | None = None
     tunnel: tuple[str, ...] | None = None
@@ -103,9 +105,12 @@ def decide(
     """Return the service as it should be.
 
     ``connections`` holds the active connections of each entry; one that it does not name may have
-    some. The floor counts the members, and puts those back first that went out last.
+    some. The floor is one of the members that are no reserve, and puts those back first that went
+    out last.
     """
-    held = _held(service, members, memories, rules.floor)
+    if rules.reserve:
+        members = _with_reserve(service, members, rules)
+    held = _held(service, members, memories, rules)
     is_held = frozenset(held).__contains__
     entries = dict(service.real_servers)
     quiesced = {each for each, real in service.real_servers.items() if real.weight == 0}
@@ -131,20 +136,39 @@ def decide(
     return Decision(service._replace(real_servers=entries), after, held)
 
 
+def _with_reserve(service: Service, members: Sequence[Member], rules: Rules) -> list[Member]:
+    """Return the members, of whose reserve no more are wanted in than are needed.
+
+    Those that serve already go on.
+    """
+    others = [member for member in members if member.endpoint not in rules.reserve]
+    floor = Floor(1) if rules.floor is None else rules.floor
+    missing = floor.of(len(others)) - sum(_stays_in(service, member) for member in others)
+    able = [
+        member.endpoint
+        for member in members
+        if member.endpoint in rules.reserve and member.want is Want.IN
+    ]
+    able.sort(key=lambda endpoint: not _is_serving(service, endpoint))
+    idle = frozenset(able[max(0, missing) :])
+    return [each._replace(want=Want.OUT) if each.endpoint in idle else each for each in members]
+
+
 def _held(
     service: Service,
     members: Sequence[Member],
     memories: Mapping[Endpoint, ServerMemory],
-    floor: Floor | None,
+    rules: Rules,
 ) -> list[Endpoint]:
     """Return who stays in though it fails, so that the floor is kept."""
-    if floor is None:
+    if rules.floor is None:
         return []
+    others = [member for member in members if member.endpoint not in rules.reserve]
     staying = sum(_stays_in(service, member) for member in members)
-    missing = floor.of(len(members)) - staying
+    missing = rules.floor.of(len(others)) - staying
     failed = [
         member.endpoint
-        for member in members
+        for member in others
         if member.want is Want.OUT and not memories.get(member.endpoint, NO_MEMORY).by_operator
     ]
 

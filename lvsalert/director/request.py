@@ -17,7 +17,8 @@ _CANNOT_TELL = 3
 class Request(NamedTuple):
     """What the options of lvs.alert ask for; times in seconds.
 
-    ``virtual``, ``real_server`` and ``fallback`` are as the user wrote them. ``upper``, ``lower``,
+    ``virtual``, ``real_server``, ``fallback`` and the hosts in ``reserve`` are as the user wrote
+    them. ``upper``, ``lower``,
     ``tunnel`` (words of ipvsadm) and ``scheduler`` are None where the table's own are to stay.
     ``options`` are the options as variables, for the ledger.
     """
@@ -41,6 +42,7 @@ class Request(NamedTuple):
     slow_start: float | None = None
     floor: Floor | None = None
     fallback: str | None = None
+    reserve: tuple[str, ...] = ()
     has_witness: bool = False
     options: Mapping[str, str] = {}
 

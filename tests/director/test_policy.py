@@ -261,6 +261,64 @@ def test_decision(
         assert decision.memories[at(number)].held is (number in held)
 
 
+RESERVE = frozenset({at(8), at(9)})
+
+
+@pytest.mark.parametrize(
+    ("weights", "wants", "floor", "after", "held"),
+    [
+        pytest.param({}, {1: IN, 2: IN, 8: IN}, 2, {1, 2}, [], id="enough serve"),
+        pytest.param({1: 10, 2: 10}, {1: OUT, 2: IN, 8: IN}, 2, {2, 8}, [], id="one stands in"),
+        pytest.param(
+            {2: 10}, {1: OUT, 2: IN, 8: IN, 9: IN}, 2, {2, 8}, [], id="no more than needed"
+        ),
+        pytest.param(
+            {2: 10, 9: 10}, {1: OUT, 2: IN, 8: IN, 9: IN}, 2, {2, 9}, [], id="who serves goes on"
+        ),
+        pytest.param({2: 10, 8: 10}, {1: IN, 2: IN, 8: IN}, 2, {1, 2}, [], id="leaves again"),
+        pytest.param({1: 10, 2: 10}, {1: OUT, 2: OUT, 8: IN}, 2, {1, 8}, [1], id="held beside it"),
+        pytest.param({1: 10}, {1: OUT, 8: OUT}, 1, {1}, [1], id="a dead one is not held"),
+        pytest.param({1: 10, 8: 10}, {1: OUT, 8: STAY}, 1, {8}, [], id="one in doubt goes on"),
+        pytest.param({1: 10, 2: 10}, {1: OUT, 2: IN, 8: IN}, None, {2}, [], id="no floor"),
+        pytest.param({1: 10}, {1: OUT, 8: IN}, None, {8}, [], id="no floor and nobody else"),
+    ],
+)
+def test_the_reserve_stands_in(
+    weights: dict[int, int],
+    wants: dict[int, Want],
+    floor: int | None,
+    after: set[int],
+    held: list[int],
+) -> None:
+    """A reserve that is well serves while too few of the others do, before a failed one is held."""
+    rules = Rules(floor=None if floor is None else Floor(floor), reserve=RESERVE)
+    decision = decided(weights, wants, rules)
+    assert set(weights_of(decision)) == after
+    assert decision.held == [at(number) for number in held]
+
+
+@given(
+    weights=st.dictionaries(st.integers(1, 9), st.just(10)),
+    wants=st.dictionaries(st.integers(1, 9), st.sampled_from(Want)),
+    floor=st.integers(0, 7),
+)
+def test_the_reserve_is_no_more_than_what_is_missing(
+    weights: dict[int, int], wants: dict[int, Want], floor: int
+) -> None:
+    """What others do is as if there were none, and none that fails comes in."""
+    rules = Rules(floor=Floor(floor), reserve=frozenset(map(at, range(6, 10))))
+    after = weights_of(decided(weights, wants, rules))
+    main = {number: want for number, want in wants.items() if number < 6}
+    well = sum(want is IN or (want is STAY and number in weights) for number, want in main.items())
+    missing = max(0, min(floor, len(main)) - well)
+    asked = [number for number, want in wants.items() if number >= 6 and want is IN]
+    assert sum(number in after for number in asked) == min(missing, len(asked))
+    assert not [
+        number for number, want in wants.items() if number >= 6 and want is OUT and number in after
+    ]
+    assert all(number in after for number, want in main.items() if want is IN)
+
+
 FIRST = Rules(quiesce_first=30.0)
 
 
