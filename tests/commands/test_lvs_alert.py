@@ -75,6 +75,7 @@ OPTIONS: list[tuple[str, str | None, tuple[str, ...]]] = [
     ("slow-start", "600", UP),
     ("min-in", "50%", (*WEB, "--group", "www", "--hosts", "192.0.2.1 192.0.2.2")),
     ("fallback", "127.0.0.1", (*WEB, "--group", "www", "--hosts", "192.0.2.1 192.0.2.2")),
+    ("reserve", "192.0.2.9", UP),
     ("witness", "127.0.0.1:1", OUT),
     ("journal-days", "0", OUT),
     ("ipvsadm-timeout", "0.5", OUT),
