@@ -21,8 +21,9 @@ HOUSE = {
     "checks": {"mon"},
     "ledger": {"ipvs"},
     "director": {"ipvs", "mon", "ldirectord", "checks", "ledger"},
+    "resident": set(),
     "host": {"ipvs", "mon", "checks"},
-    "commands": {"ipvs", "mon", "ldirectord", "checks", "ledger", "director", "host"},
+    "commands": {"ipvs", "mon", "ldirectord", "checks", "ledger", "director", "resident", "host"},
 }
 STAND_IN = "standin"
 ALLOWED = {

@@ -12,9 +12,10 @@ import functools
 import gc
 import os
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, NoReturn
 
+from lvsalert.commands.stub import CANNOT_TELL, NOT_CAUGHT, write
 from lvsalert.startup import NamedTuple, imported, put_off_what_few_need, signals
 
 if TYPE_CHECKING:
@@ -38,93 +39,111 @@ if TYPE_CHECKING:
     Command = Callable[[Sequence[str], Mapping[str, str], Callable[[], str]], Outcome]
     """Arguments, environment, and a function that reads standard input, to an outcome."""
 
-# KILL and STOP cannot be caught, Python ignores PIPE already, and the others end no process. SEGV
-# and its like are caught as well: to mon, hanging in a fault is better than a false success.
-_NOT_CAUGHT = frozenset(
-    (
-        signals.SIGKILL,
-        signals.SIGSTOP,
-        signals.SIGCHLD,
-        signals.SIGCONT,
-        signals.SIGURG,
-        signals.SIGWINCH,
-        signals.SIGTSTP,
-        signals.SIGTTIN,
-        signals.SIGTTOU,
-        signals.SIGPIPE,
-    )
-)
-CANNOT_TELL = 3
 # How long after its deadline a run is ended by force.
 _GRACE_SECONDS = 2.0
 # As many objects as fill some ten megabytes.
 _GARBAGE = 100_000
-# How long a reader of the output may take no more of it.
-_STUCK_SECONDS = 10.0
-# So much goes into a pipe without waiting, once it has room for anything (pipe(7)).
-_PIPE_BUF = 4096
 
 
 def __getattr__(name: str) -> Callable[[], NoReturn]:
     """Return what runs a monitor as a process: ``http_monitor`` runs http.monitor (PEP 562)."""
     if not name.endswith("_monitor"):
         raise AttributeError(name)
-    program = name.replace("_monitor", ".monitor")
-    return functools.partial(_run_process, program, name, is_monitor=True)
+    return functools.partial(run_process, name.replace("_monitor", ".monitor"))
 
 
 def lvs_alert() -> NoReturn:
     """Run lvs.alert as a process."""
-    _run_process("lvs.alert", "lvs_alert")
+    run_process("lvs.alert")
 
 
 def lvs_director() -> NoReturn:
     """Run lvs-director as a process."""
-    _run_process("lvs-director", "lvs_director")
+    run_process("lvs-director")
 
 
-def _run_process(name: str, module: str, *, is_monitor: bool = False) -> NoReturn:
-    """Import ``run`` of a command's module, run it, and end the process with its status.
+def run_process(name: str, stdin: bytes | None = None) -> NoReturn:
+    """Run a command as a process, with its words, environment and standard streams.
 
-    mon takes a monitor that was killed by a signal for a success, so every signal that can be
-    caught ends it with status 3. The same goes for a bug and for a standard output that cannot be
-    written: one line says what it was, on standard output for a monitor (mon reads it from there,
-    after an empty summary), on standard error otherwise. The process ends without waiting for
-    threads, which may hang in a look-up.
+    ``stdin`` is what was read of standard input already, None where nothing was. A standard output
+    that cannot be written ends with status 3.
     """
     # Modules and hosts are many and stay to the end: to look for garbage among them is in vain. An
     # installed plug-in puts it off before it imports this.
     gc.set_threshold(_GARBAGE)
     gc.enable()
     stdout_open = _fill_standard_streams()
-    if is_monitor:
+    if _is_monitor(name):
         # mon reads it as one with standard output, where it would become the summary.
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 2)
         os.close(null)
+    put_off_what_few_need()
+    read = _read_stdin if stdin is None else functools.partial(_text, stdin)
+
+    def emit(outcome: Outcome) -> bool:
+        return _emit(outcome) and stdout_open
+
+    os._exit(_run(name, sys.argv[1:], read, emit, signals.valid_signals() - NOT_CAUGHT))
+
+
+def run_for(name: str, argv: Sequence[str], stdin: bytes, emit: Callable[[Outcome], bool]) -> None:
+    """Run a plug-in for another process, to which ``emit`` hands its outcome.
+
+    The environment and the working directory are this process's own. Where a signal ends it there
+    is no outcome, but for the watchdog's, so that the other process runs the plug-in again.
+    """
+    _run(name, argv, functools.partial(_text, stdin), emit, {signals.SIGALRM})
+
+
+def _run(
+    name: str,
+    argv: Sequence[str],
+    read_stdin: Callable[[], str],
+    emit: Callable[[Outcome], bool],
+    caught: Iterable[int],
+) -> int:
+    """Import ``run`` of a command's module, run it, and return the status of the process.
+
+    mon takes a monitor that was killed by a signal for a success, so every signal in ``caught``
+    ends the process with status 3. The same goes for a bug and for an outcome that nobody takes:
+    one line says what it was, on standard output for a monitor (mon reads it from there, after an
+    empty summary), on standard error otherwise. Threads are not waited for, as they may hang in a
+    look-up.
+    """
     told: list[Outcome] = []
+    is_monitor = _is_monitor(name)
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
         if not told:
-            _emit(_apology(f"{name}: ended by {_name_of(signum)}", is_monitor))
+            emit(_apology(f"{name}: ended by {_name_of(signum)}", is_monitor))
         os._exit(CANNOT_TELL)
 
-    for each in signals.valid_signals() - _NOT_CAUGHT:
+    for each in caught:
         signals.signal(each, end)
-    put_off_what_few_need()
     try:
+        module = name.replace(".", "_").replace("-", "_")
         command: Command = imported(f"lvsalert.commands.{module}").run
-        outcome = _follow(command(sys.argv[1:], os.environ, _read_stdin))
+        outcome = _follow(command(argv, os.environ, read_stdin), emit)
     except BaseException as error:
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     told.append(outcome)
-    written = _emit(outcome) and stdout_open
-    os._exit(outcome.status if written else CANNOT_TELL)
+    return outcome.status if emit(outcome) else CANNOT_TELL
+
+
+def end_by_signal(name: str, signum: int) -> NoReturn:
+    """Say by which signal a command ends, and end."""
+    _emit(_apology(f"{name}: ended by {_name_of(signum)}", _is_monitor(name)))
+    os._exit(CANNOT_TELL)
+
+
+def _is_monitor(name: str) -> bool:
+    return name.endswith(".monitor")
 
 
 @contextlib.contextmanager
 def watchdog(seconds: float) -> Iterator[None]:
-    """End the process as ``_run_process`` ends it on a signal, where a deadline is overrun.
+    """End the process as ``run_process`` ends it on a signal, where a deadline is overrun.
 
     The sweep keeps its deadline by itself; this is for what cannot be interrupted otherwise, such
     as a regular expression that explodes. It does nothing in a process of another kind, where
@@ -192,11 +211,11 @@ def _where(error: BaseException) -> str:
     return "".join(each if each.isprintable() else "?" for each in line)
 
 
-def _follow(outcome: Outcome) -> Outcome:
+def _follow(outcome: Outcome, emit: Callable[[Outcome], bool]) -> Outcome:
     """Print what a command yields as it comes, and return the outcome that is left to print."""
     stream = outcome.stream
     while stream is not None:
-        if not _emit(outcome):
+        if not emit(outcome):
             return Outcome(CANNOT_TELL)
         try:
             outcome = Outcome(0, next(stream))
@@ -208,25 +227,17 @@ def _follow(outcome: Outcome) -> Outcome:
 
 def _emit(outcome: Outcome) -> bool:
     """Write the outcome; return whether its standard output was taken whole."""
-    _write(2, outcome.stderr)
-    return _write(1, outcome.stdout)
+    stdout, stderr = encoded(outcome)
+    write(2, stderr)
+    return write(1, stdout)
 
 
-def _write(descriptor: int, text: str) -> bool:
-    """Write all of ``text``; return False where nobody takes it."""
-    import select
-
-    data = memoryview(text.encode("utf-8", "backslashreplace"))
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    try:
-        while data:
-            if not poll.poll(_STUCK_SECONDS * 1000):
-                return False
-            data = data[os.write(descriptor, data[:_PIPE_BUF]) :]
-    except OSError:
-        return False
-    return True
+def encoded(outcome: Outcome) -> tuple[bytes, bytes]:
+    """Return standard output and standard error of an outcome as bytes."""
+    return (
+        outcome.stdout.encode("utf-8", "backslashreplace"),
+        outcome.stderr.encode("utf-8", "backslashreplace"),
+    )
 
 
 def _read_stdin() -> str:
@@ -234,4 +245,8 @@ def _read_stdin() -> str:
     if os.isatty(0):
         return ""
     with open(0, "rb", closefd=False) as stream:
-        return stream.read().decode("utf-8", "surrogateescape")
+        return _text(stream.read())
+
+
+def _text(stdin: bytes) -> str:
+    return stdin.decode("utf-8", "surrogateescape")

@@ -36,6 +36,7 @@ _MODULES = {
     "reload": "director_services",
     "stop": "director_services",
     "mon-config": "director_mon_config",
+    "serve": "director_serve",
 }
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Callable
 import click
 
 from lvsalert.checks import monitor
-from lvsalert.commands.entry import CANNOT_TELL, Outcome, watchdog
+from lvsalert.commands.entry import Outcome, watchdog
 from lvsalert.commands.options import invoke
+from lvsalert.commands.stub import CANNOT_TELL
 from lvsalert.errors import UsageError
 from lvsalert.mon.plugins import lacking
 from lvsalert.mon.report import cannot_tell

@@ -73,8 +73,7 @@ def plugin_files(prefix: str, interpreter: str, folders: Sequence[str]) -> list[
 
 
 def _script(name: str, folders: Sequence[str]) -> str:
-    function = name.replace(".", "_")
-    return filled("plugin.template", program=name, function=function, folders=f"{list(folders)!a}")
+    return filled("plugin.template", program=name, folders=f"{list(folders)!a}")
 
 
 def modules() -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lvsalert.commands import entry
+from lvsalert.commands import entry, stub
 from lvsalert.commands.entry import Outcome, watchdog
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Misbehaving, refusing, replies
@@ -161,10 +161,10 @@ def test_signal_while_the_report_is_stuck_ends_a_monitor_with_3() -> None:
 
 def test_output_that_nobody_takes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing into a pipe that stays full ends after a time."""
-    monkeypatch.setattr(entry, "_STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(stub, "_STUCK_SECONDS", 0.1)
     reader, writer = os.pipe()
-    assert not entry._write(writer, "x" * 100_000)
-    assert entry._write(writer, "")
+    assert not stub.write(writer, b"x" * 100_000)
+    assert stub.write(writer, b"")
     os.close(reader)
     os.close(writer)
 
@@ -173,16 +173,16 @@ def test_output_goes_whole_into_a_pipe_that_does_not_block() -> None:
     """A pipe in non-blocking mode takes all of a long report, at its reader's pace."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    text = "x" * 300_000
+    text = b"x" * 300_000
     with subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.PIPE) as cat:
         os.close(reader)
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if entry._write(writer, text) else 1)
+            os._exit(0 if stub.write(writer, text) else 1)
         os.close(writer)
         out, _ = cat.communicate(timeout=patience())
     assert os.waitpid(pid, 0)[1] == 0
-    assert out.decode() == text
+    assert out == text
 
 
 @pytest.mark.parametrize("closed", [(1,), (0, 1, 2), (0, 1), (1, 2)])
@@ -379,7 +379,8 @@ def test_nothing_but_the_report_is_written(environ: dict[str, str]) -> None:
 def test_output_of_any_text_is_written() -> None:
     """Text that no encoding has is written escaped."""
     reader, writer = os.pipe()
-    assert entry._write(writer, "a\ud800\udcff\u00e9")
+    stdout, _ = entry.encoded(Outcome(0, "a\ud800\udcff\u00e9"))
+    assert stub.write(writer, stdout)
     os.close(writer)
     with open(reader, "rb") as stream:
         assert stream.read() == b"a\\ud800\\udcff\xc3\xa9"

@@ -65,7 +65,7 @@ def test_a_plugin_is_under_ten_lines(tree: Path) -> None:
     put_in(tree)
     lines = plugin(tree).read_text().splitlines()
     assert lines[0] == f"#!{sys.executable} -IS"
-    assert lines[-1] == "http_monitor()"
+    assert lines[-1] == 'run("http.monitor")'
     assert len(lines) < 10
 
 

@@ -1,0 +1,86 @@
+"""lvs-director serve: the resident process, which runs mon's plug-ins with everything imported."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import socket
+from collections.abc import Sequence
+from importlib import import_module
+
+from lvsalert import checks, commands
+from lvsalert.commands import entry
+from lvsalert.commands.entry import Outcome
+from lvsalert.commands.options import command, option
+from lvsalert.commands.stub import leave_signals
+from lvsalert.errors import NotDoneError, UsageError
+from lvsalert.mon.plugins import PLUGINS
+from lvsalert.resident import wire
+from lvsalert.resident.server import Server, listen
+from lvsalert.resident.worker import Answer
+
+# What a run may import late, and most do.
+_ALSO = (
+    *("difflib", "encodings.idna", "encodings.unicode_escape", "icmplib", "requests", "ssl"),
+    *("syslog", "traceback"),
+)
+_PROGRAMS = frozenset(name for names in PLUGINS.values() for name in names)
+# The first descriptor that systemd hands over (sd_listen_fds(3)).
+_FIRST = 3
+
+
+@command("serve")
+@option(
+    "--socket",
+    "path",
+    default=wire.DEFAULT_SOCKET,
+    show_default=True,
+    metavar="PATH",
+    help="Where to listen, unless systemd has handed a socket over.",
+)
+def serve_command(path: str) -> Outcome:
+    """Stay, and run mon's plug-ins with everything imported.
+
+    Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
+    empty. It takes calls of its own user and of root, and ends on TERM, when its runs are over.
+    """
+    listener = _listener(path)
+    _warm_up()
+    leave_signals()
+    with listener:
+        Server(listener, _execute).serve()
+    return Outcome(0)
+
+
+def _listener(path: str) -> socket.socket:
+    """Return the socket that systemd has handed over, or a new one at ``path``."""
+    if os.environ.pop("LISTEN_PID", "") == str(os.getpid()):
+        count = os.environ.pop("LISTEN_FDS", "")
+        if count != "1":
+            raise UsageError(f"LISTEN_FDS: {count!r} is not one socket")
+        return socket.socket(fileno=_FIRST)
+    try:
+        return listen(path)
+    except OSError as error:
+        raise NotDoneError(f"{path}: {error.strerror}") from None
+
+
+def _warm_up() -> None:
+    """Import what runs need, so that none of them has to."""
+    for package in (checks, commands):
+        for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if each.name != __name__:
+                import_module(each.name)
+    for name in _ALSO:
+        import_module(name)
+
+
+def _execute(program: str, argv: Sequence[str], stdin: bytes, answer: Answer) -> None:
+    """Run a plug-in in this process, and have its outcome answered."""
+    if program not in _PROGRAMS:
+        raise UsageError(f"{program!r} is no plug-in of ours")
+
+    def emit(outcome: Outcome) -> bool:
+        return answer(outcome.status, *entry.encoded(outcome))
+
+    entry.run_for(program, argv, stdin, emit)

@@ -1,0 +1,149 @@
+"""A plug-in of mon's: the call is handed to the resident process, which has everything imported.
+
+Where there is none, or it does not take the call, or goes away in the middle, the plug-in runs the
+command itself. So nothing is lost with the resident, and nothing is printed twice: what a run has
+to say comes back whole or not at all. This is imported in each of mon's calls, and so draws in
+nothing but modules in C.
+"""
+
+from __future__ import annotations
+
+import _socket as sockets
+import os
+import select
+import sys
+
+from lvsalert import __version__
+from lvsalert.resident import wire
+
+# As typing's, which takes its time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as signals
+    from typing import NoReturn
+else:
+    import _signal as signals
+
+CANNOT_TELL = 3
+"""The status of a run that has no verdict, or whose verdict nobody took."""
+
+# How long a reader of the output may take no more of it.
+_STUCK_SECONDS = 10.0
+# So much goes into a pipe without waiting, once it has room for anything (pipe(7)).
+_PIPE_BUF = 4096
+# So long the resident may take to take a call; one that is stopped would else stop the plug-in.
+_TAKEN_SECONDS = 5.0
+# KILL and STOP cannot be caught, Python ignores PIPE already, and the others end no process. SEGV
+# and its like are caught as well: to mon, hanging in a fault is better than a false success.
+NOT_CAUGHT = frozenset(
+    (
+        signals.SIGKILL,
+        signals.SIGSTOP,
+        signals.SIGCHLD,
+        signals.SIGCONT,
+        signals.SIGURG,
+        signals.SIGWINCH,
+        signals.SIGTSTP,
+        signals.SIGTTIN,
+        signals.SIGTTOU,
+        signals.SIGPIPE,
+    )
+)
+# Its program is not to run within the resident's sandbox.
+_NEVER = ("external.monitor",)
+
+
+def run(program: str) -> NoReturn:
+    """Run a plug-in as a process of its own, by the resident or here."""
+    _end_on_signals(program)
+    stdin: bytes | None = None
+    path = os.environ.get("LVSALERT_SOCKET", wire.DEFAULT_SOCKET)
+    if path and program not in _NEVER and _has_streams():
+        # By hand nobody is made to type it.
+        if program.endswith(".alert") and "MON_ALERTTYPE" in os.environ:
+            stdin = _read_all(0)
+        answer = _ask(path, program, stdin or b"")
+        if answer is not None:
+            status, stdout, stderr = answer
+            write(2, stderr)
+            os._exit(int(status) if write(1, stdout) else CANNOT_TELL)
+    from lvsalert.commands.entry import run_process
+
+    run_process(program, stdin)
+
+
+def _end_on_signals(program: str) -> None:
+    """Let no signal end the process as such: mon would take that for a success."""
+
+    def told(signum: int, _frame: object) -> NoReturn:
+        from lvsalert.commands.entry import end_by_signal
+
+        end_by_signal(program, signum)
+
+    for each in signals.valid_signals() - NOT_CAUGHT:
+        signals.signal(each, told)
+
+
+def leave_signals() -> None:
+    """Let signals do again what they do by themselves, for a program that lasts."""
+    for each in signals.valid_signals() - NOT_CAUGHT:
+        signals.signal(each, signals.SIG_DFL)
+
+
+def _has_streams() -> bool:
+    """Return whether there are all standard streams, which mon's plug-ins have."""
+    try:
+        for descriptor in (0, 1, 2):
+            os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _read_all(descriptor: int) -> bytes:
+    read = []
+    while piece := os.read(descriptor, 65536):
+        read.append(piece)
+    return b"".join(read)
+
+
+def _ask(path: str, program: str, stdin: bytes) -> list[bytes] | None:
+    """Return status and output of a run by the resident, None where there was none."""
+    environ = [name + b"=" + value for name, value in os.environb.items()]
+    words = [os.fsencode(word) for word in sys.argv]
+    head = [__version__.encode(), program.encode(), os.getcwdb(), stdin, b"%d" % len(words)]
+    sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_CLOEXEC)
+    try:
+        sock.settimeout(_TAKEN_SECONDS)
+        sock.connect(path)
+        sock.sendall(wire.pack([*head, *words, *environ]))
+        if sock.recv(1) != wire.TAKEN:
+            return None
+        # From now on the run keeps its own time, and whoever kills it ends the connection.
+        sock.settimeout(None)
+        answer = b""
+        while wanted := wire.missing(answer):
+            piece = sock.recv(wanted)
+            if not piece:
+                return None
+            answer += piece
+        return wire.unpack(answer)
+    except (OSError, ValueError, wire.Broken):
+        return None
+    finally:
+        sock.close()
+
+
+def write(descriptor: int, said: bytes) -> bool:
+    """Write all that was said to a descriptor; return False where nobody takes it."""
+    data = memoryview(said)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    try:
+        while data:
+            if not poll.poll(_STUCK_SECONDS * 1000):
+                return False
+            data = data[os.write(descriptor, data[:_PIPE_BUF]) :]
+    except OSError:
+        return False
+    return True
