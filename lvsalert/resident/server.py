@@ -33,6 +33,7 @@ class _Worker:
         self.pid = pid
         self.ended = os.pidfd_open(pid)
         self.channel = channel
+        channel.setblocking(False)
         self.connection: socket.socket | None = None
 
     def take(self, connection: socket.socket) -> bool:
@@ -135,9 +136,7 @@ class Server:
         elif descriptor in self._by_channel:
             self._rest(self._by_channel[descriptor])
         elif descriptor in self._by_connection:
-            # Its plug-in has ended, by mon's TERM for one; the run has no use any more.
-            _kill(self._by_connection[descriptor])
-            self._poll.unregister(descriptor)
+            self._give_up(self._by_connection[descriptor])
         elif not self._is_ending and descriptor == self._listener.fileno():
             self._accept()
 
@@ -197,15 +196,29 @@ class Server:
         finally:
             os._exit(1)
 
+    def _give_up(self, worker: _Worker) -> None:
+        """Kill a worker, with all that its run has started, unless its run is over.
+
+        Its plug-in has ended: with the answer, or else by mon's TERM for one.
+        """
+        self._rest(worker)
+        if worker.connection is not None:
+            self._poll.unregister(worker.connection.fileno())
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+
     def _rest(self, worker: _Worker) -> None:
-        """Take a worker's word that its run is over."""
+        """Take a worker's word that its run is over, where it has given that."""
         try:
             said = worker.channel.recv(1)
+        except BlockingIOError:
+            return
         except OSError:
             said = b""
         if said != DONE:
             # It ends, which it tells otherwise.
-            self._poll.unregister(worker.channel.fileno())
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(worker.channel.fileno())
             return
         self._forget_connection(worker)
         if len(self._idle) < _MOST_IDLE:
@@ -235,12 +248,6 @@ class Server:
             with contextlib.suppress(KeyError):
                 self._poll.unregister(connection.fileno())
             connection.close()
-
-
-def _kill(worker: _Worker) -> None:
-    """Kill a worker with all that its run has started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
 
 
 def _is_trusted(connection: socket.socket) -> bool:

@@ -22,7 +22,10 @@ from lvsalert.resident import wire
 OTHER_VERSION = 17
 """The exit status of a process that was asked by a plug-in of another version."""
 DONE = b"."
-"""What a process tells the loop when it is ready for another run."""
+"""What a process tells the loop just before it answers: it is ready for another run then.
+
+Since the plug-in ends with the answer, its end so cannot be mistaken for that of one that gave up.
+"""
 
 # A plug-in has it all ready when it connects.
 _MESSAGE_SECONDS = 5.0
@@ -39,15 +42,23 @@ Execute = Callable[[str, Sequence[str], bytes, Answer], None]
 def work(channel: socket.socket, execute: Execute) -> NoReturn:
     """Make runs for the connections that come over the channel, until it ends."""
     limit = _memory() + _MOST_KIB
-    for _ in range(_MOST_RUNS):
+    left = _MOST_RUNS
+
+    def goes_on() -> bool:
+        nonlocal left
+        left -= 1
+        if left <= 0 or threading.active_count() > 1 or _memory() > limit:
+            return False
+        channel.send(DONE)
+        return True
+
+    is_fit = True
+    while is_fit:
         _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not descriptors:
             break
         with socket.socket(fileno=descriptors[0]) as connection:
-            _answer(connection, execute)
-        if threading.active_count() > 1 or _memory() > limit:
-            break
-        channel.send(DONE)
+            is_fit = _answer(connection, execute, goes_on)
     os._exit(0)
 
 
@@ -56,8 +67,8 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _answer(connection: socket.socket, execute: Execute) -> None:
-    """Read a call from the connection, run it, and answer.
+def _answer(connection: socket.socket, execute: Execute, goes_on: Callable[[], bool]) -> bool:
+    """Read a call from the connection, run it, and answer; return what ``goes_on`` says then.
 
     Where that cannot be the process ends without an answer.
     """
@@ -76,7 +87,11 @@ def _answer(connection: socket.socket, execute: Execute) -> None:
     connection.sendall(wire.TAKEN)
     connection.settimeout(None)
 
+    is_fit = False
+
     def told(status: int, stdout: bytes, stderr: bytes) -> bool:
+        nonlocal is_fit
+        is_fit = goes_on()
         try:
             connection.sendall(wire.pack([str(status).encode(), stdout, stderr]))
         except OSError:
@@ -84,6 +99,7 @@ def _answer(connection: socket.socket, execute: Execute) -> None:
         return True
 
     execute(program.decode(), sys.argv[1:], stdin, told)
+    return is_fit
 
 
 def _received(connection: socket.socket) -> bytes:
