@@ -17,6 +17,7 @@ from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import director_of, lookup
 from lvsalert.director.alone import alone
 from lvsalert.director.file_commands import run_callback
+from lvsalert.director.outside import need_outside
 from lvsalert.director.reconcile import Director
 from lvsalert.errors import LvsalertError
 from lvsalert.host import mon_cf_file
@@ -55,6 +56,7 @@ def _told(upkeep: Upkeep, director: Director) -> list[str]:
 
 def _take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
     """Bring the table to what the file says now, and have mon watch that."""
+    need_outside()
     try:
         file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO)
         _tell_mon(file, given)

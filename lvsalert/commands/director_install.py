@@ -42,7 +42,8 @@ _mon_user = option(
 @option(
     "--systemd",
     is_flag=True,
-    help="Give mon.service what it needs, and have IPVS loaded at boot.",
+    help="Give mon.service what it needs, have IPVS loaded at boot, and plug-ins run by a process"
+    " that stays.",
 )
 @option(
     "--heartbeat",
@@ -62,7 +63,7 @@ def install_command(
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
-    steps = install.survey(destination, systemd=systemd, heartbeat=heartbeat)
+    steps = install.survey(destination, user, systemd=systemd, heartbeat=heartbeat)
     conflicts = install.conflicts(steps)
     if conflicts:
         conflicts.append("nothing was written: move these files away, or choose another --prefix")
@@ -105,6 +106,7 @@ def _commands() -> list[str]:
         "After that, run:",
         f"modprobe --all {' '.join(modules())}",
         "systemctl daemon-reload",
+        "systemctl enable --now lvsalert.socket",
         "systemctl restart mon",
     ]
 

@@ -13,6 +13,7 @@ from lvsalert.commands import entry
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, option
 from lvsalert.commands.stub import leave_signals
+from lvsalert.director.outside import stay_inside
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.resident import wire
@@ -46,6 +47,7 @@ def serve_command(path: str) -> Outcome:
     """
     listener = _listener(path)
     _warm_up()
+    stay_inside()
     leave_signals()
     with listener:
         Server(listener, _execute).serve()

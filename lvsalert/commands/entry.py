@@ -126,6 +126,9 @@ def _run(
         command: Command = imported(f"lvsalert.commands.{module}").run
         outcome = _follow(command(argv, os.environ, read_stdin), emit)
     except BaseException as error:
+        if isinstance(error, imported("lvsalert.director.outside").Inside):
+            # The plug-in hears no answer.
+            os._exit(CANNOT_TELL)
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
     told.append(outcome)
     return outcome.status if emit(outcome) else CANNOT_TELL

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from lvsalert.director.alone import alone
+from lvsalert.director.outside import need_outside
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.ipvs.table import Table
 from lvsalert.ldirectord.file import FileService, read
@@ -122,6 +123,7 @@ def _run(command: str, words: Sequence[str]) -> str:
     """Run a command with these words behind its own; return what went wrong, or nothing."""
     from lvsalert.checks.external import run_program
 
+    need_outside()
     try:
         argv = [command] if os.path.isfile(command) else shlex.split(command)
     except ValueError as error:

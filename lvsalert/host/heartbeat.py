@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from lvsalert.host.plugins import File
+from lvsalert.host.plugins import File, director_argv
 from lvsalert.templates import filled
 
 FOLDER = "/etc/ha.d/resource.d"
@@ -23,11 +23,7 @@ def resource_files(interpreter: str, folders: Sequence[str]) -> list[File]:
     The scripts run lvs-director with ``interpreter``, which looks for modules in its standard
     library and then in ``folders``.
     """
-    code = (
-        f"import sys; sys.path += {list(folders)!a};"
-        " from lvsalert.commands.entry import lvs_director; lvs_director()"
-    )
-    command = shlex.join([interpreter, "-IS", "-c", code])
+    command = shlex.join(director_argv(interpreter, folders))
     drop_in = filled("heartbeat.service.conf")
     return [
         *(_script(name, command) for name in ("lvs", "mon", "ldirectord")),

@@ -29,6 +29,7 @@ from lvsalert.host.plugins import (
     check_prefix,
     plugin_files,
     read_mark,
+    resident_files,
     signed,
     system_files,
 )
@@ -114,8 +115,10 @@ def interpreter_advice(user: access.Account) -> str:
     )
 
 
-def survey(destination: Destination, *, systemd: bool, heartbeat: bool = False) -> list[Step]:
-    """Return a step for each file of an installation, with what stands there now.
+def survey(
+    destination: Destination, user: access.Account, *, systemd: bool, heartbeat: bool = False
+) -> list[Step]:
+    """Return a step for each file of an installation for mon's ``user``, with what stands there.
 
     An ldirectord that is installed keeps its place among heartbeat's resource scripts. UsageError
     where mon or the kernel could not use the prefix or the interpreter.
@@ -125,6 +128,7 @@ def survey(destination: Destination, *, systemd: bool, heartbeat: bool = False) 
     files = plugin_files(prefix, sys.executable, folders)
     if systemd:
         files += system_files(is_bounded=_has_bounds(destination))
+        files += resident_files(user.name, sys.executable, folders)
     if heartbeat:
         files += resource_files(sys.executable, folders)
     steps = [_step(destination, file) for file in files]
@@ -227,7 +231,7 @@ def remove(destination: Destination, *, dry_run: bool) -> tuple[list[Path], list
     """
     # Of these files the paths alone count, so any interpreter is as good as the one that wrote.
     files = [*plugin_files(check_prefix(destination.prefix), "", ()), *system_files()]
-    files += resource_files("", ())
+    files += [*resident_files("", "", ()), *resource_files("", ())]
     removed: list[Path] = []
     left = []
     folders: set[Path] = set()

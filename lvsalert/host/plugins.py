@@ -81,6 +81,42 @@ def modules() -> list[str]:
     return filled("modules-load.conf").split()
 
 
+def director_argv(interpreter: str, folders: Sequence[str]) -> list[str]:
+    """Return what runs lvs-director apart from the environment, as plug-ins run.
+
+    The interpreter looks for modules in its standard library and then in ``folders``.
+    """
+    code = (
+        f"import sys; sys.path += {list(folders)!a};"
+        " from lvsalert.commands.entry import lvs_director; lvs_director()"
+    )
+    return [interpreter, "-IS", "-c", code]
+
+
+def resident_files(user: str, interpreter: str, folders: Sequence[str]) -> list[File]:
+    """Return the units of the resident process, which runs as mon's user.
+
+    Its socket starts it with the first call (systemd.socket(5)).
+    """
+    words = [_unit_word(word) for word in director_argv(interpreter, folders)]
+    return [
+        File(
+            f"/etc/systemd/system/{name}",
+            0o644,
+            "",
+            filled(name, user=user, lvs_director=" ".join(words)),
+        )
+        for name in ("lvsalert.socket", "lvsalert.service")
+    ]
+
+
+def _unit_word(word: str) -> str:
+    """Return a word of a command line as it stands in a unit (systemd.service(5))."""
+    for character, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(character, written)
+    return f'"{word}"'
+
+
 def system_files(*, is_bounded: bool = False) -> list[File]:
     """Return the drop-in for Debian's mon.service and the list for modules-load.d(5).
 

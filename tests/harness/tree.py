@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 NAMES = (*(f"mon.d/{name}" for name in PLUGINS["mondir"]), "alert.d/lvs.alert")
-SYSTEM = ("etc/systemd/system/mon.service.d/lvsalert.conf", "etc/modules-load.d/lvsalert.conf")
+SYSTEM = (
+    "etc/systemd/system/mon.service.d/lvsalert.conf",
+    "etc/modules-load.d/lvsalert.conf",
+    "etc/systemd/system/lvsalert.socket",
+    "etc/systemd/system/lvsalert.service",
+)
 
 
 def director(*argv: str) -> Outcome:

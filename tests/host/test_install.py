@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -178,8 +180,36 @@ def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0
         assert str(tree) not in done.stderr
-    assert told.endswith("\nsystemctl daemon-reload\nsystemctl restart mon\n")
+    assert told.endswith(
+        "\nsystemctl daemon-reload\nsystemctl enable --now lvsalert.socket\nsystemctl restart mon\n"
+    )
     assert (tree / "var/lib/lvsalert").stat().st_mode & 0o7777 == 0o770
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_takes_the_units_of_the_resident(tree: Path) -> None:
+    """Without a complaint; and it finds little that the process could do beyond its work."""
+    put_in(tree, "--systemd")
+    units = [str(tree / name) for name in SYSTEM[2:]]
+    for each in map(Path, units):
+        each.write_text(each.read_text().replace("User=root", "User=mon"))
+    verify = ["systemd-analyze", "verify", "--man=no", *units]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, str(tree) in done.stderr) == (0, False), done.stderr
+    security = ["systemd-analyze", "security", "--offline=true", "--threshold=20", units[1]]
+    done = subprocess.run(security, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_resident_that_systemd_starts_is_ours(tree: Path) -> None:
+    """The command of its unit is one that runs, parted into words as systemd parts it."""
+    put_in(tree, "--systemd")
+    unit = (tree / SYSTEM[3]).read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    words = shlex.split(command.replace("%%", "%").replace("$$", "$"))
+    done = subprocess.run([*words, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lvs-director serve" in done.stdout
 
 
 def test_modules_are_listed_one_a_line(tree: Path) -> None:

@@ -138,6 +138,27 @@ def test_an_alert_has_its_standard_input(resident: Resident, tmp_path: Path) -> 
     assert table.serving == "192.0.2.10"
 
 
+def test_people_s_programs_run_outside(resident: Resident, tmp_path: Path) -> None:
+    """What the director's file has run is run by the plug-in itself, once."""
+    table, noted = Table(tmp_path), tmp_path / "noted"
+    script = tmp_path / "told"
+    script.write_text(f"#!/bin/sh\necho $1 $PPID >>{noted}\n")
+    script.chmod(0o755)
+    (tmp_path / "www.cf").write_text(
+        f"fallbackcommand = {script}\nvirtual = 10.0.0.3:80\n"
+        + "".join(f"    real = {host}:80 gate\n" for host in HOSTS.split())
+        + "    checktype = connect\n"
+    )
+    table.environment["LVSALERT_CONFIG"] = str(tmp_path / "www.cf")
+    for failed, times in ((HOSTS, 1), (HOSTS, 1), ("", 2)):
+        call = table.alert(resident, failed, 1000 + times)
+        assert call.result[0] == 0
+        lines = noted.read_text().splitlines()
+        assert len(lines) == times
+        if failed == "":
+            assert lines[-1] == f"stop {call.process.pid}"
+
+
 def test_an_expression_that_explodes_stops_nobody(resident: Resident) -> None:
     """It is broken off after its time, and others go on meanwhile."""
     page = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 64 + b"!"

@@ -18,7 +18,11 @@ else
 fi
 
 keeper="^/bin/sh -c .* mon-of-heartbeat "
-keep='while :; do /usr/sbin/mon -c "$1"; sleep 2; done'
+# What runs mon's plug-ins ends with 1 where another one does already, by systemd for one.
+keep='mon_cf=$1
+    shift
+    while "$@" serve; [ $? -ne 1 ]; do sleep 2; done &
+    while :; do /usr/sbin/mon -c "$mon_cf"; sleep 2; done'
 
 session() {
     pgrep -o -u mon -f "$keeper"
@@ -32,10 +36,10 @@ do_start() {
     if session >/dev/null; then
         return
     fi
-    mkdir -p /run/mon && chown mon: /run/mon && rm -f /run/mon/mon.pid || exit 1
+    mkdir -p /run/mon /run/lvsalert && chown mon: /run/mon /run/lvsalert && rm -f /run/mon/mon.pid || exit 1
     setsid setpriv --reuid mon --regid mon --init-groups \
         --inh-caps=-all,+net_admin,+net_raw --ambient-caps=-all,+net_admin,+net_raw \
-        /bin/sh -c "$keep" mon-of-heartbeat "$argument" </dev/null >/dev/null 2>&1 &
+        /bin/sh -c "$keep" mon-of-heartbeat "$argument" @lvs_director </dev/null >/dev/null 2>&1 &
     for _ in $(seq 100); do
         if mon_answers $!; then
             return
