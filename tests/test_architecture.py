@@ -21,7 +21,7 @@ HOUSE = {
     "checks": {"mon"},
     "ledger": {"ipvs"},
     "director": {"ipvs", "mon", "ldirectord", "checks", "ledger"},
-    "resident": set(),
+    "resident": {"mon"},
     "host": {"ipvs", "mon", "checks"},
     "commands": {"ipvs", "mon", "ldirectord", "checks", "ledger", "director", "resident", "host"},
 }

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import pkgutil
 import socket
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from lvsalert import checks, commands
 from lvsalert.commands import entry
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.options import command, option
+from lvsalert.commands.monitoring import Repeated
+from lvsalert.commands.options import Parsed, command, option
 from lvsalert.commands.stub import leave_signals
 from lvsalert.director.outside import stay_inside
 from lvsalert.errors import NotDoneError, UsageError
+from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.resident import wire
 from lvsalert.resident.server import Server, listen
+from lvsalert.resident.watcher import Mon, Watcher
 from lvsalert.resident.worker import Answer
 
 # What a run may import late, and most do.
@@ -26,6 +32,8 @@ _ALSO = (
     *("syslog", "traceback"),
 )
 _PROGRAMS = frozenset(name for names in PLUGINS.values() for name in names)
+# The variable of a call that is made again.
+_REPEATED = "LVSALERT_REPEATED"
 # The first descriptor that systemd hands over (sd_listen_fds(3)).
 _FIRST = 3
 
@@ -39,18 +47,42 @@ _FIRST = 3
     metavar="PATH",
     help="Where to listen, unless systemd has handed a socket over.",
 )
-def serve_command(path: str) -> Outcome:
+@option(
+    "--mon",
+    type=Parsed("place", client.parse_address),
+    default=f"127.0.0.1:{client.DEFAULT_PORT}",
+    show_default=True,
+    metavar="HOST[:PORT]",
+    help="Where mon takes commands.",
+)
+@option(
+    "--trap",
+    type=Parsed("place", client.parse_address),
+    metavar="HOST[:PORT]",
+    help="Where mon takes traps.  [default: where it takes commands]",
+)
+def serve_command(path: str, mon: tuple[str, int], trap: tuple[str, int] | None) -> Outcome:
     """Stay, and run mon's plug-ins with everything imported.
 
     Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
     empty. It takes calls of its own user and of root, and ends on TERM, when its runs are over.
+    What a monitor with --between has checked it goes on checking, and tells mon of a change by a
+    trap, until mon calls no more.
     """
     listener = _listener(path)
     _warm_up()
     stay_inside()
     leave_signals()
-    with listener:
-        Server(listener, _execute).serve()
+    calls, called = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    called.setblocking(False)
+    watcher = Watcher(listener.getsockname(), calls, Mon(mon, trap or mon))
+
+    def watch() -> NoReturn:
+        called.close()
+        watcher.watch()
+
+    with listener, calls, called:
+        Server(listener, functools.partial(_execute, called), calls, watch).serve()
     return Outcome(0)
 
 
@@ -77,12 +109,31 @@ def _warm_up() -> None:
         import_module(name)
 
 
-def _execute(program: str, argv: Sequence[str], stdin: bytes, answer: Answer) -> None:
-    """Run a plug-in in this process, and have its outcome answered."""
+def _execute(
+    called: socket.socket, program: str, argv: Sequence[str], stdin: bytes, answer: Answer
+) -> None:
+    """Run a plug-in in this process, and have its outcome answered.
+
+    A check that is to be repeated is ``called`` out to the watcher.
+    """
     if program not in _PROGRAMS:
         raise UsageError(f"{program!r} is no plug-in of ours")
 
     def emit(outcome: Outcome) -> bool:
-        return answer(outcome.status, *entry.encoded(outcome))
+        stdout, stderr = entry.encoded(outcome)
+        if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
+            _call_out(called, program, outcome, stdout)
+        return answer(outcome.status, stdout, stderr)
 
     entry.run_for(program, argv, stdin, emit)
+
+
+def _call_out(called: socket.socket, program: str, outcome: Repeated, stdout: bytes) -> None:
+    """Tell the watcher of mon's call, which it makes again, marked so that it is told once."""
+    if _REPEATED in os.environ:
+        return
+    environ = {**os.environb, _REPEATED.encode(): b"1"}
+    call = wire.call(program, b"", environ)
+    with contextlib.suppress(OSError):
+        between = repr(outcome.between).encode()
+        called.send(wire.pack([between, str(outcome.status).encode(), stdout, call]))

@@ -135,5 +135,10 @@ common_options = together(
         show_default=True,
         help="How many hosts are asked at once.",
     ),
+    option(
+        "--between",
+        type=number("a number of seconds", 0.1),
+        help="With lvs-director serve: seconds between checks until mon's next one.",
+    ),
     click.argument("hosts", nargs=-1, metavar="HOST..."),
 )

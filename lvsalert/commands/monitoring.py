@@ -49,11 +49,21 @@ def _outcome(
     return outcome
 
 
+class Repeated(Outcome):
+    """The outcome of a run that the resident process makes again, every ``between`` seconds."""
+
+    between: float
+
+
 def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outcome:
     """Run a probe and return its report as an outcome; ``more`` goes to monitor.report``."""
     with watchdog(run.seconds):
         report = monitor.report(run, omit_good=given["omit_good"], **more)
-    return Outcome(report.status, report.text)
+    if not given["between"]:
+        return Outcome(report.status, report.text)
+    outcome = Repeated(report.status, report.text)
+    outcome.between = given["between"]
+    return outcome
 
 
 def limits_of(given: Mapping[str, Any]) -> monitor.Limits:

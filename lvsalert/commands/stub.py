@@ -11,9 +11,7 @@ from __future__ import annotations
 import _socket as sockets
 import os
 import select
-import sys
 
-from lvsalert import __version__
 from lvsalert.resident import wire
 
 # As typing's, which takes its time.
@@ -109,14 +107,11 @@ def _read_all(descriptor: int) -> bytes:
 
 def _ask(path: str, program: str, stdin: bytes) -> list[bytes] | None:
     """Return status and output of a run by the resident, None where there was none."""
-    environ = [name + b"=" + value for name, value in os.environb.items()]
-    words = [os.fsencode(word) for word in sys.argv]
-    head = [__version__.encode(), program.encode(), os.getcwdb(), stdin, b"%d" % len(words)]
     sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_CLOEXEC)
     try:
         sock.settimeout(_TAKEN_SECONDS)
         sock.connect(path)
-        sock.sendall(wire.pack([*head, *words, *environ]))
+        sock.sendall(wire.call(program, stdin, os.environb))
         if sock.recv(1) != wire.TAKEN:
             return None
         # From now on the run keeps its own time, and whoever kills it ends the connection.

@@ -14,7 +14,8 @@ import select
 import signal
 import socket
 import struct
-from typing import NoReturn
+import traceback
+from typing import Callable, NoReturn
 
 from lvsalert.resident.notify import Notifier
 from lvsalert.resident.worker import DONE, OTHER_VERSION, Execute, work
@@ -86,11 +87,23 @@ def _answers(path: str) -> bool:
 
 
 class Server:
-    """A resident process. ``execute`` runs a plug-in in the process that calls it."""
+    """A resident process. ``execute`` runs a plug-in in the process that calls it.
 
-    def __init__(self, listener: socket.socket, execute: Execute) -> None:
+    When something comes over ``calls``, ``watch`` is started in a process of its own, to take it.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        execute: Execute,
+        calls: socket.socket,
+        watch: Callable[[], NoReturn],
+    ) -> None:
         self._listener = listener
         self._execute = execute
+        self._calls = calls
+        self._watch = watch
+        self._watcher: tuple[int, int] | None = None
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
         # By the descriptors that are waited for.
@@ -108,7 +121,7 @@ class Server:
         signal.set_wakeup_fd(self._waker)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda _signum, _frame: self._stop_listening())
-        for descriptor in (self._listener.fileno(), self._woken):
+        for descriptor in (self._listener.fileno(), self._woken, self._calls.fileno()):
             self._poll.register(descriptor, select.POLLIN)
         # What is there now is shared with every worker, as long as nobody writes to it.
         gc.collect()
@@ -118,6 +131,8 @@ class Server:
             for descriptor, _ in self._poll.poll(self._notifier.pause()):
                 self._take(descriptor)
             self._notifier.still_alive()
+        if self._watcher is not None:
+            os.kill(self._watcher[0], signal.SIGTERM)
 
     def _stop_listening(self) -> None:
         if not self._is_ending:
@@ -135,6 +150,10 @@ class Server:
             self._bury(self._by_end[descriptor])
         elif descriptor in self._by_channel:
             self._rest(self._by_channel[descriptor])
+        elif descriptor == self._calls.fileno():
+            self._start_watcher()
+        elif self._watcher is not None and descriptor == self._watcher[1]:
+            self._bury_watcher(*self._watcher)
         elif descriptor in self._by_connection:
             self._give_up(self._by_connection[descriptor])
         elif not self._is_ending and descriptor == self._listener.fileno():
@@ -183,18 +202,50 @@ class Server:
         """Turn this process into a worker, which has nothing to do with any other."""
         try:
             os.setpgid(0, 0)
-            signal.set_wakeup_fd(-1)
-            for each in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(each, signal.SIG_DFL)
+            self._leave()
             ours.close()
-            self._listener.close()
-            for worker in self._workers:
-                worker.close()
-            os.close(self._woken)
-            os.close(self._waker)
+            self._calls.close()
             work(channel, self._execute)
         finally:
             os._exit(1)
+
+    def _leave(self) -> None:
+        """Let go of all that is the loop's, in a process that it has made."""
+        signal.set_wakeup_fd(-1)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        self._listener.close()
+        for worker in self._workers:
+            worker.close()
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def _start_watcher(self) -> None:
+        """Start the process that takes what has come for it."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return
+        if not pid:
+            try:
+                self._leave()
+                self._watch()
+            except BaseException:
+                # There is nobody above to tell of a bug; the loop starts another one.
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self._poll.unregister(self._calls.fileno())
+        self._watcher = pid, os.pidfd_open(pid)
+        self._poll.register(self._watcher[1], select.POLLIN)
+
+    def _bury_watcher(self, pid: int, ended: int) -> None:
+        """Take note of its end; another one is started when there is something for it."""
+        os.waitpid(pid, 0)
+        self._poll.unregister(ended)
+        os.close(ended)
+        self._watcher = None
+        self._poll.register(self._calls.fileno(), select.POLLIN)
 
     def _give_up(self, worker: _Worker) -> None:
         """Kill a worker, with all that its run has started, unless its run is over.

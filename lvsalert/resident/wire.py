@@ -11,6 +11,16 @@ Plug-ins import this before everything else, so it imports nothing that takes ti
 
 from __future__ import annotations
 
+import os
+import sys
+
+from lvsalert import __version__
+
+# As typing's, which takes its time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 DEFAULT_SOCKET = "/run/lvsalert/socket"
 """Where the resident process listens (unix(7))."""
 
@@ -22,6 +32,13 @@ MOST_BYTES = 1 << 26
 
 class Broken(Exception):
     """What was received is no message."""
+
+
+def call(program: str, stdin: bytes, environ: Mapping[bytes, bytes]) -> bytes:
+    """Return the message that calls a program with this process's words, in its folder."""
+    words = [os.fsencode(word) for word in sys.argv]
+    head = [__version__.encode(), program.encode(), os.getcwdb(), stdin, b"%d" % len(words)]
+    return pack([*head, *words, *[name + b"=" + value for name, value in environ.items()]])
 
 
 def pack(parts: list[bytes]) -> bytes:

@@ -63,7 +63,7 @@ class Mon:
         self.allow(*_COMMANDS.split())
         self.file = folder / "mon.cf"
         self.configure(configuration)
-        self._port = free_port()
+        self._port, self._trap_port = free_port(), free_port()
         self.syslog = Syslog(folder)
         self._program = Program(
             self.syslog.for_program([*_as_user(), *self._argv(folder), *options]),
@@ -80,7 +80,7 @@ class Mon:
             "-L": folder / "log",
             "-P": folder / "state" / "pid",
             "-p": self._port,
-            "-t": free_port(),
+            "-t": self._trap_port,
         }
         return ["/usr/sbin/mon", *(str(word) for pair in options.items() for word in pair)]
 
@@ -94,9 +94,15 @@ class Mon:
         """Its process."""
         return self._program.pid
 
-    def allow(self, *commands: str) -> None:
-        """Let everybody give these commands, and nobody any other."""
-        self._auth.write_text("".join(f"{command}: all\n" for command in commands))
+    @property
+    def trap_place(self) -> str:
+        """Where it takes traps."""
+        return f"127.0.0.1:{self._trap_port}"
+
+    def allow(self, *commands: str, traps: str = "127.0.0.1 * *") -> None:
+        """Let everybody give these commands, and send traps as a line of auth.cf says."""
+        lines = [f"{command}: all" for command in commands]
+        self._auth.write_text("\n".join([*lines, "trap section", traps, ""]))
 
     def configure(self, configuration: str) -> None:
         """Write mon.cf anew; a running mon reads it at the command `reset`."""

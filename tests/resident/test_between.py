@@ -1,0 +1,141 @@
+"""Checks between mon's own checks, with the real mon: it hears of a change by a trap."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from socket import socketpair
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lvsalert.resident.watch import Watch
+from lvsalert.resident.watcher import Mon as Place
+from lvsalert.resident.watcher import Watcher
+from lvsalert.resident.watcher import _Service as Service
+from tests.harness.director import ADDRESSES, Director, director, on_loopback
+from tests.harness.nginx import serving
+from tests.harness.places import CHECKOUT, free_port, is_root
+from tests.harness.processes import Program
+from tests.harness.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.harness.installation import Installation
+    from tests.harness.nginx import Nginx
+    from tests.harness.standin import StandIn
+
+pytestmark = pytest.mark.skipif(
+    not is_root() or any(shutil.which(name) is None for name in ("mon", "nginx")),
+    reason="needs root, mon and nginx",
+)
+# Long beyond any wait here: what mon hears it hears by traps.
+INTERVAL = "6h"
+
+
+def configuration(installation: Installation, interval: str, *lines: str) -> str:
+    """Return the group example with two servers and these variables."""
+    text = on_loopback((CHECKOUT / "examples" / "mon-group.cf").read_text(), installation)
+    two = " ".join(ADDRESSES[:2])
+    text = re.sub(r"(?m)^hostgroup www .*$", f"randstart = 1s\nhostgroup www {two}", text)
+    text = text.replace("interval 1s", f"interval {interval}")
+    added = "".join(f"        {line}\n" for line in lines)
+    return text.replace("        redistribute", f"{added}        redistribute")
+
+
+@pytest.fixture
+def resident(folder: Path, standin: StandIn, installation: Installation) -> Program:
+    """A resident that runs as mon does; it is started with the site."""
+    user = ["setpriv", "--reuid=mon", "--regid=mon", "--init-groups"]
+    capabilities = "-all,+net_admin,+net_raw"
+    user += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"]
+    argv = [*user, str(installation.bin / "lvs-director"), "serve"]
+    argv += ["--socket", str(standin.state / "socket")]
+    return Program(argv, folder / "resident", {"PATH": "/usr/bin:/bin"})
+
+
+@pytest.fixture
+def site(
+    folder: Path, standin: StandIn, installation: Installation, resident: Program
+) -> Iterator[Director]:
+    """A director whose servers are checked between mon's checks; mon is not started yet."""
+    socket = standin.state / "socket"
+    lines = (f"LVSALERT_SOCKET={socket}", "LVSALERT_BETWEEN=0.2", "LVSALERT_FALL=2")
+    text = configuration(installation, INTERVAL, *lines)
+    made = director(folder, standin, text, free_port(ADDRESSES[0]))
+    resident.argv += ["--mon", made.mon.place, "--trap", made.mon.trap_place]
+    with resident:
+        wait_until(socket.exists, lambda: f"it listens\n{resident.output}")
+        yield made
+
+
+@pytest.fixture
+def web(folder: Path, site: Director) -> Iterator[dict[int, Nginx]]:
+    """Two nginx that answer, by their numbers."""
+    with (
+        serving(folder / "web1", site.place(1)) as one,
+        serving(folder / "web2", site.place(2)) as two,
+    ):
+        yield {1: one, 2: two}
+
+
+def test_mon_hears_at_once_and_the_table_follows(site: Director, web: dict[int, Nginx]) -> None:
+    """A server that dies is out and back in long before mon's next check, and mon knows it."""
+    with site.mon:
+        site.serve(1, 2)
+        web[2].kill()
+        site.serve(1)
+        assert site.mon.status("www", "http")["opstatus"] == "0"
+        web[1].kill()
+        site.serve()
+        web[2].start()
+        site.serve(2)
+        web[1].start()
+        site.serve(1, 2)
+        wait_until(
+            lambda: site.mon.status("www", "http")["opstatus"] == "1", lambda: site.mon.story
+        )
+        site.mon.syslog.wait_for(r"calling trapalert mail\.alert for www/http .*,root\)")
+
+
+def test_a_watcher_that_is_killed_begins_with_mons_next_call(
+    site: Director, web: dict[int, Nginx], resident: Program
+) -> None:
+    """What it knew is a cache: mon's own checks go on, and after one of them it watches again."""
+    text = site.mon.file.read_text().replace(f"interval {INTERVAL}", "interval 1s")
+    site.mon.configure(text)
+    with site.mon:
+        site.serve(1, 2)
+        for number in (1, 2):
+            pid = wait_until(lambda: watcher_of(resident), "there is a watcher")
+            os.kill(pid, signal.SIGKILL)
+            web[number].kill()
+            site.serve(3 - number)
+            web[number].start()
+            site.serve(1, 2)
+
+
+def watcher_of(resident: Program) -> int:
+    """Return the process that watches: the child of the resident in its own process group."""
+    with open(f"/proc/{resident.pid}/task/{resident.pid}/children") as children:
+        pids = [int(word) for word in children.read().split()]
+    return next((pid for pid in pids if os.getpgid(pid) == os.getpgid(resident.pid)), 0)
+
+
+def test_a_service_that_is_disabled_is_left_alone(site: Director, web: dict[int, Nginx]) -> None:
+    """mon's operator has the last word: what is disabled is dropped, and mon is told nothing."""
+    host, port = site.mon.place.split(":")
+    ours, theirs = socketpair()
+    watcher = Watcher("", ours, Place((host, int(port)), (host, int(port))))
+    with ours, theirs, site.mon:
+        site.serve(1, 2)
+        service = Service(("www", "http"), Watch(1.0, {}), b"")
+        assert not watcher._knows(service, frozenset({site.place(1)}))
+        assert not service.is_dropped
+        site.mon.command("disable service www http")
+        assert watcher._knows(service, frozenset({site.place(1)}))
+        assert service.is_dropped
