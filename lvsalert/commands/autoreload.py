@@ -84,8 +84,16 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
     # Where mon found the alert are the other plugins, too.
     prefix = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
     files = [file if each == file.path else _as_accepted(each, given) for each in paths]
-    if mon_cf_file.replace(path, mon_cf.text_of(files, prefix)):
+    if mon_cf_file.replace(path, mon_cf.text_of(files, prefix, _between())):
         os.kill(mon, signal.SIGHUP)
+
+
+def _between() -> float | None:
+    """Return what mon's service says of checks between mon's; mon hands its variables on."""
+    try:
+        return float(os.environ[mon_cf.BETWEEN])
+    except (KeyError, ValueError):
+        return None
 
 
 def _as_accepted(path: str, given: Mapping[str, Any]) -> DirectorFile:

@@ -17,6 +17,7 @@ from lvsalert.commands.director_services import (
 )
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import login_of, mon_options
+from lvsalert.commands.monitor_options import between_option
 from lvsalert.commands.options import command, option
 from lvsalert.commands.table_options import state_dir_option
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
@@ -39,6 +40,7 @@ from lvsalert.mon.report import printable
     metavar="FOLDER",
     help="The folder with mon.d and alert.d.",
 )
+@between_option
 @option(
     "--accepted",
     is_flag=True,
@@ -66,7 +68,7 @@ def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: A
         for each in (*warnings_of(file), *mon_cf.shortfalls(file), *left_out(file))
     ]
     warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
-    text = mon_cf.text_of(found, given["prefix"])
+    text = mon_cf.text_of(found, given["prefix"], given["between"])
     if given["output"] is None:
         return Outcome(0, text, warnings)
     said = _written(text, given, ctx.obj.environ)

@@ -120,6 +120,13 @@ tls_options = together(
 
 starttls_option = option("--starttls", is_flag=True, help="Have TLS come up before it counts.")
 
+between_option = option(
+    "--between",
+    type=number("a number of seconds", 0.1),
+    metavar="SECONDS",
+    help="Have lvs-director serve check so often until mon's next check.",
+)
+
 # Every monitor's, behind its own.
 common_options = together(
     option("-6", "--prefer-ipv6", is_flag=True, help="Try a name's IPv6 first."),
@@ -135,10 +142,6 @@ common_options = together(
         show_default=True,
         help="How many hosts are asked at once.",
     ),
-    option(
-        "--between",
-        type=number("a number of seconds", 0.1),
-        help="With lvs-director serve: seconds between checks until mon's next one.",
-    ),
+    between_option,
     click.argument("hosts", nargs=-1, metavar="HOST..."),
 )

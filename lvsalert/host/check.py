@@ -22,6 +22,10 @@ from lvsalert.startup import NamedTuple
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 _PROC_TABLE = "/proc/net/ip_vs"
 _NEEDED = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
+_BETWEEN = re.compile(r"^\s*LVSALERT_BETWEEN=|--between", re.MULTILINE)
+_TRAPS = re.compile(
+    r"^trap\s+section\b(?:.*\n)*?\s*(?:127\.0\.0\.1|\*)\s+\S+\s+\S+\s*$", re.MULTILINE
+)
 _SYSTEMD = "lvs-director install --systemd"
 
 
@@ -162,6 +166,23 @@ def _running(mon_cf: str) -> Iterator[Finding]:
             yield Finding("mon", f"{about}, has no {' and no '.join(lacking)}", todo)
         else:
             yield Finding("mon", f"{about}, with {' and '.join(_NEEDED)}")
+        yield from _auth(Path(each.mon_cf), Path(each.auth))
+
+
+def _auth(mon_cf: Path, auth: Path) -> Iterator[Finding]:
+    """Look whether mon takes the traps of checks between its own, where it is to have any."""
+    try:
+        if not _BETWEEN.search(mon_cf.read_text(errors="replace")):
+            return
+        text = auth.read_text(errors="replace")
+    except OSError as error:
+        yield Finding("auth.cf", f"{error.filename}: {error.strerror}", "be mon's user or root")
+        return
+    if _TRAPS.search(text):
+        yield Finding("auth.cf", f"{auth}: mon takes traps from 127.0.0.1")
+    else:
+        todo = f"the line 127.0.0.1 * * below trap section in {auth}, and restart mon"
+        yield Finding("auth.cf", f"{auth}: mon takes no traps from 127.0.0.1", todo)
 
 
 def _is_ours(path: str) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from lvsalert.mon.plugins import MON_CF
 from lvsalert.startup import NamedTuple
 
+_AUTH = "/etc/mon/auth.cf"
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 """What ipvsadm and an ICMP socket need, by their numbers (capabilities(7))."""
 
 
 class RunningMon(NamedTuple):
-    """A mon: its process, its user's id, the path of its mon.cf.
+    """A mon: its process, its user's id, the paths of its mon.cf and its auth.cf.
 
     ``capabilities`` are those of the programs that it starts, a bit each.
     """
@@ -20,6 +22,7 @@ class RunningMon(NamedTuple):
     pid: int
     uid: int
     mon_cf: str
+    auth: str
     capabilities: int
 
     def may(self, capability: int) -> bool:
@@ -56,8 +59,11 @@ def mon_cf_of(pid: int) -> str | None:
     # A script of that name starts and stops mon.
     if program is None or not os.path.basename(words[0]).startswith("perl"):
         return None
-    options = words[program + 1 :]
-    return options[options.index("-c") + 1] if "-c" in options[:-1] else MON_CF
+    return _option(words[program + 1 :], "-c") or MON_CF
+
+
+def _option(words: Sequence[str], name: str) -> str | None:
+    return words[words.index(name) + 1] if name in words[:-1] else None
 
 
 def _words_of(pid: int) -> list[str]:
@@ -86,6 +92,7 @@ def _running(pid: int, mon_cf: str) -> RunningMon | None:
         uid = int(fields["Uid"].split()[1])
         # A program that root starts has all that is not out of bounds; others keep what is ambient.
         inherited = fields["CapBnd"] if uid == 0 else fields["CapAmb"]
-        return RunningMon(pid, uid, mon_cf, int(inherited, 16))
+        auth = _option(_words_of(pid), "-A") or _AUTH
+        return RunningMon(pid, uid, mon_cf, auth, int(inherited, 16))
     except (OSError, KeyError, ValueError, IndexError):
         return None

@@ -13,6 +13,9 @@ from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.startup import NamedTuple
 from lvsalert.templates import filled
 
+BETWEEN = "LVSALERT_BETWEEN"
+"""The variable by which the resident process goes on checking between mon's checks."""
+
 _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
 _ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
 # An end that mon takes for blanks to drop, or for a line that goes on.
@@ -25,10 +28,13 @@ _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.
 _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 
 
-def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
+def text_of(
+    files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX, between: float | None = None
+) -> str:
     """Return the mon.cf that watches every service of ``files``, with our plugins in ``prefix``.
 
-    UsageError for a value that cannot stand in a mon.cf, and for a service that two files have.
+    ``between`` is the seconds between checks of the resident's, None for none. UsageError for a
+    value that cannot stand in a mon.cf, and for a service that two files have.
     """
     _check_apart(files)
     watches = [each for file in files for each in _shared(file)]
@@ -47,7 +53,7 @@ def text_of(files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX) -> str:
     return (
         head
         + groups
-        + "".join("\n" + "".join(f"{line}\n" for line in _watch(each)) for each in watches)
+        + "".join("\n" + "".join(f"{line}\n" for line in _watch(each, between)) for each in watches)
     )
 
 
@@ -84,10 +90,12 @@ def _check_apart(files: Sequence[DirectorFile]) -> None:
                 raise UsageError(f"{file.path}:{line}: {service.virtual}: is in {other} too")
 
 
-def _watch(shared: _Shared) -> Iterator[str]:
+def _watch(shared: _Shared, between: float | None) -> Iterator[str]:
     file, watch, services = shared
     virtuals = " ".join(service.virtual.words()[1] for service in services)
     variables = {**watch.variables, "LVSALERT_VIRTUAL_SERVICE": virtuals, OPTION: file.path}
+    if between is not None:
+        variables[BETWEEN] = f"{between:g}"
     yield f"watch {watch.group}"
     yield f"    service {watch.service}"
     yield f"        interval {watch.interval}s"

@@ -291,6 +291,33 @@ def test_the_mon_that_runs_is_judged(
         assert about(checked("--mon-cf", str(running.file)), "mon") == told.format(pid=running.pid)
 
 
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+@pytest.mark.parametrize(
+    ("traps", "told"),
+    [
+        ("127.0.0.1 * *", "ok      auth.cf      {auth}: mon takes traps from 127.0.0.1"),
+        ("#\n* lvs secret", "ok      auth.cf      {auth}: mon takes traps from 127.0.0.1"),
+        (
+            "192.0.2.1 * *\n# 127.0.0.1 * *",
+            (
+                "failed  auth.cf      {auth}: mon takes no traps from 127.0.0.1\n"
+                f"{HERE}the line 127.0.0.1 * * below trap section in {{auth}}, and restart mon"
+            ),
+        ),
+    ],
+)
+def test_checks_between_mons_need_its_traps(folder: Path, traps: str, told: str) -> None:
+    """Where mon.cf asks for them, mon's auth.cf has to let them in."""
+    made = mon.Mon(folder / "mon", "watch none\n", options=["-S"])
+    made.allow("list", traps=traps)
+    with made as running:
+        assert "auth.cf" not in checked("--mon-cf", str(running.file)).stdout
+        running.configure("watch none\n# a service\n    LVSALERT_BETWEEN=1\n")
+        auth = folder / "mon" / "auth.cf"
+        said = about(checked("--mon-cf", str(running.file)), "auth.cf")
+        assert said == told.format(auth=auth)
+
+
 def test_a_user_that_is_not_there() -> None:
     """A name that is no user's is bad usage."""
     outcome = checked("--mon-user", "no-such-user")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lvsalert.commands import lvs_director
 from tests.harness.mon import Mon
 from tests.harness.nginx import serving
 from tests.harness.places import free_port, is_root, join
@@ -347,6 +348,23 @@ def test_mon_checks_once_for_services_that_share_their_servers(
 
 @needs_mon
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_checks_between_mons_are_asked_for_in_each_watch(tmp_path: Path) -> None:
+    """mon hands the variable on to the monitor, which takes it as the option."""
+    path = tmp_path / "www.cf"
+    path.write_text(
+        "virtual = 10.0.0.3:80\n    real = 192.0.2.1:80 gate\n    checktype = connect\n"
+    )
+    done = lvs_director.run(["mon-config", "--between", "0.5", str(path)], {}, str)
+    assert (done.status, done.stdout.count("        LVSALERT_BETWEEN=0.5\n")) == (0, 1)
+    again = lvs_director.run(["mon-config", str(path)], {"LVSALERT_BETWEEN": "0.5"}, str)
+    assert again.stdout == done.stdout
+    refused = lvs_director.run(["mon-config", "--between", "0", str(path)], {}, str)
+    assert (refused.status, refused.stderr) == (
+        3,
+        "lvs-director: --between: '0' is not a number of seconds (0.1 or more)\n",
+    )
+
+
 def test_one_file_runs_everything(site: Site, web: dict[int, Nginx]) -> None:
     """Checked start, mon with the generated mon.cf, death, recovery, stop and reload."""
     web[2].kill()
