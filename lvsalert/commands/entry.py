@@ -15,7 +15,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from lvsalert.commands.stub import CANNOT_TELL, NOT_CAUGHT, write
+from lvsalert.commands.stub import CANNOT_TELL, NOT_CAUGHT, is_monitor, name_of, write
 from lvsalert.startup import NamedTuple, imported, put_off_what_few_need, signals
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_process(name: str, stdin: bytes | None = None) -> NoReturn:
     gc.set_threshold(_GARBAGE)
     gc.enable()
     stdout_open = _fill_standard_streams()
-    if _is_monitor(name):
+    if is_monitor(name):
         # mon reads it as one with standard output, where it would become the summary.
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 2)
@@ -112,11 +112,11 @@ def _run(
     look-up.
     """
     told: list[Outcome] = []
-    is_monitor = _is_monitor(name)
+    is_its_stdout = is_monitor(name)
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
         if not told:
-            emit(_apology(f"{name}: ended by {_name_of(signum)}", is_monitor))
+            emit(_apology(f"{name}: ended by {name_of(signum)}", is_its_stdout))
         os._exit(CANNOT_TELL)
 
     for each in caught:
@@ -129,19 +129,9 @@ def _run(
         if isinstance(error, imported("lvsalert.director.outside").Inside):
             # The plug-in hears no answer.
             os._exit(CANNOT_TELL)
-        outcome = _apology(f"{name}: a bug: {_where(error)}", is_monitor)
+        outcome = _apology(f"{name}: a bug: {_where(error)}", is_its_stdout)
     told.append(outcome)
     return outcome.status if emit(outcome) else CANNOT_TELL
-
-
-def end_by_signal(name: str, signum: int) -> NoReturn:
-    """Say by which signal a command ends, and end."""
-    _emit(_apology(f"{name}: ended by {_name_of(signum)}", _is_monitor(name)))
-    os._exit(CANNOT_TELL)
-
-
-def _is_monitor(name: str) -> bool:
-    return name.endswith(".monitor")
 
 
 @contextlib.contextmanager
@@ -189,19 +179,10 @@ def _fill_standard_streams() -> bool:
     return stdout_open
 
 
-def _apology(line: str, is_monitor: bool) -> Outcome:
-    if is_monitor:
+def _apology(line: str, is_its_stdout: bool) -> Outcome:
+    if is_its_stdout:
         return Outcome(CANNOT_TELL, stdout=f"\n{line}\n")
     return Outcome(CANNOT_TELL, stderr=f"{line}\n")
-
-
-def _name_of(signum: int) -> str:
-    from signal import Signals
-
-    try:
-        return Signals(signum).name
-    except ValueError:  # a real-time signal between the first and the last
-        return f"signal {signum}"
 
 
 def _where(error: BaseException) -> str:

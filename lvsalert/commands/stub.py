@@ -74,12 +74,32 @@ def _end_on_signals(program: str) -> None:
     """Let no signal end the process as such: mon would take that for a success."""
 
     def told(signum: int, _frame: object) -> NoReturn:
-        from lvsalert.commands.entry import end_by_signal
-
-        end_by_signal(program, signum)
+        # Another module may be half imported.
+        line = f"{program}: ended by {name_of(signum)}\n".encode()
+        if is_monitor(program):
+            write(1, b"\n" + line)
+        else:
+            write(2, line)
+        os._exit(CANNOT_TELL)
 
     for each in signals.valid_signals() - NOT_CAUGHT:
         signals.signal(each, told)
+
+
+def is_monitor(program: str) -> bool:
+    """Return whether mon reads the program's standard output as a report."""
+    return program.endswith(".monitor")
+
+
+def name_of(signum: int) -> str:
+    """Return the name of a signal."""
+    names = [
+        name
+        for name, number in vars(signals).items()
+        if number == signum and name.startswith("SIG") and name[3] != "_"
+    ]
+    # Of two names for one signal, Python takes the first one, too.
+    return min(names, default=f"signal {signum}")
 
 
 def leave_signals() -> None:

@@ -49,7 +49,11 @@ def work(channel: socket.socket, execute: Execute) -> NoReturn:
         left -= 1
         if left <= 0 or threading.active_count() > 1 or _memory() > limit:
             return False
-        channel.send(DONE)
+        try:
+            channel.send(DONE)
+        except OSError:
+            # The loop has ended, and the answer is due all the same.
+            return False
         return True
 
     is_fit = True
