@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-DEMO, SUITE, INSTALL, BY_HAND, DIRECTOR, ONE_FILE = BLOCKS
+DEMO, INSTALL, DIRECTOR, BY_HAND, ONE_FILE, SUITE = BLOCKS
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 
@@ -44,12 +44,20 @@ def test_every_block_of_commands_is_run_by_a_test() -> None:
     """The README has no block of commands beyond the six that the tests here know."""
     assert [block.split()[0] for block in BLOCKS] == [
         "examples/demo",
-        "tests/run",
         "python3",
+        "lvs-director",
         "lvs-alert",
         "lvs-director",
-        "lvs-director",
+        "tests/run",
     ]
+
+
+def test_the_readme_is_one_page() -> None:
+    """What starts a newcomer is in it, and what else there is to know it names."""
+    assert len(README.splitlines()) <= 130
+    linked = set(re.findall(r"\]\(([^):]+)\)", README))
+    assert {f"docs/{path.name}" for path in (CHECKOUT / "docs").iterdir()} <= linked
+    assert all((CHECKOUT / path).exists() for path in linked)
 
 
 def test_contributing_has_one_command_that_ci_runs() -> None:
@@ -59,8 +67,9 @@ def test_contributing_has_one_command_that_ci_runs() -> None:
 
 
 def test_every_difference_from_the_stock_monitors_is_told() -> None:
-    """The README lists what the comparison with the stock monitors leaves apart, and only that."""
-    told = re.findall(r"^\| (.+?) \| (?:http|ftp|fping)[a-z, ]* \|", README, re.MULTILINE)
+    """A document lists what the comparison with the stock monitors leaves apart, and only that."""
+    text = (CHECKOUT / "docs" / "differences.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (.+?) \| (?:http|ftp|fping)[a-z, ]* \|", text, re.MULTILINE)
     assert told == list(dict.fromkeys(each.name for each in DIFFERENCES))
 
 
