@@ -22,6 +22,7 @@ def all_of(world: World, document: Path | None) -> tuple[list[Comparison], list[
     """Return every comparison that can be made here, and what has to be left out, and why."""
     left_out = []
     found = [*_http(world), *_ftp(world), *_fping(world), *_words(world), *_growth(world)]
+    found += _resident(world)
     if world.silent:
         found += _silent(world)
     else:
@@ -90,6 +91,26 @@ def _http(world: World) -> list[Comparison]:
             {"cpu": 3.8},
             OFTEN,
         ),
+    ]
+
+
+def _resident(world: World) -> list[Comparison]:
+    """Return what one host costs with the resident process, whose work counts."""
+    host = loopback(0, 1)
+    return [
+        Comparison(
+            f"{name}, one host, by the resident",
+            STOCK,
+            _side(world, name, port, host)._replace(resident=world.resident),
+            _stock(name, port, host),
+            {"cpu": aim},
+            OFTEN,
+        )
+        for name, port, aim in (
+            ("http.monitor", world.http, 0.8),
+            ("ftp.monitor", world.ftp, 1.0),
+            ("fping.monitor", None, 2.0),
+        )
     ]
 
 
@@ -253,7 +274,14 @@ def _alerts(world: World, document: Path) -> list[Comparison]:
     state = world.folder / "state"
     state.mkdir()
     ours = [world.plugin("lvs.alert"), "--ipvsadm", str(world.ipvsadm), "--state-dir", str(state)]
-    return alerts(ours, str(perl), world.write_table, 1000)
+    found = alerts(ours, str(perl), world.write_table, 1000)
+    idle = found[0]
+    by_resident = idle._replace(
+        work=f"{idle.work}, by the resident",
+        ours=idle.ours._replace(resident=world.resident),
+        targets={"cpu": 1.5},
+    )
+    return [*found, by_resident]
 
 
 def _growth(world: World) -> list[Comparison]:

@@ -7,7 +7,10 @@ import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.harness.resident import Resident
 
 _COLUMNS = ("work", "ours, other's", "CPU s", "wall s", "peak MiB", "ratio", "aimed at")
 HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|"
@@ -24,13 +27,15 @@ def compile_program(folder: Path, name: str) -> Path:
 class Side(NamedTuple):
     """One of the two that are compared: commands that are run one after the other.
 
-    `statuses` are the exit statuses that are right; `before` sets up what each run uses up.
+    `statuses` are the exit statuses that are right; `before` sets up what each run uses up. What a
+    `resident` does for them counts as theirs.
     """
 
     commands: Sequence[Sequence[str]]
     statuses: Sequence[int] = (0,)
     stdin: str = ""
     before: Callable[[], None] | None = None
+    resident: Resident | None = None
 
 
 class Figures(NamedTuple):
@@ -105,9 +110,14 @@ class Measure:
         commands.write_text("".join("\t".join(words) + "\n" for words in side.commands))
         stdin.write_text(side.stdin)
         output.unlink(missing_ok=True)
+        spent = 0.0 if side.resident is None else side.resident.cpu()
         done = subprocess.run(
             [self._launcher, commands, stdin, output],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "LC_ALL": "C.UTF-8",
+                "LVSALERT_SOCKET": "" if side.resident is None else str(side.resident.path),
+            },
             capture_output=True,
             text=True,
             check=True,
@@ -115,7 +125,9 @@ class Measure:
         user, system, wall, memory, status = done.stdout.split()
         said = output.read_text(errors="replace")[:2000]
         assert int(status) in side.statuses, f"{side.commands[0][:4]}: status {status}: {said}"
-        return Figures(float(user) + float(system), float(wall), float(memory))
+        if side.resident is not None:
+            spent = side.resident.cpu() - spent
+        return Figures(float(user) + float(system) + spent, float(wall), float(memory))
 
     def compare(self, comparison: Comparison) -> Measured:
         """Run both sides in turn, once beforehand and not counted, and return the medians."""

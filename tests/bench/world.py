@@ -16,6 +16,7 @@ from tests.harness.misbehaving import Client, Misbehaving
 from tests.harness.namespace import unshare_network
 from tests.harness.nginx import Nginx, Site
 from tests.harness.places import free_port, is_root, loopback, open_folder, split
+from tests.harness.resident import Resident
 from tests.harness.vsftpd import ManyVsftpd
 
 _COLUMNS = "Prot LocalAddress:Port Uthreshold Lthreshold ActiveConn InActConn\n"
@@ -35,6 +36,7 @@ class World(NamedTuple):
     yardstick: Path
     ipvsadm: Path
     words: dict[str, int]
+    resident: Resident
 
     def plugin(self, name: str) -> str:
         """Return the path of one of our plugins, as `lvs-director install` wrote it."""
@@ -103,6 +105,9 @@ def build() -> Iterator[World]:
             yardstick,
             ipvsadm,
             {name: stack.enter_context(serve()) for name, serve in _WORDS.items()},
+            stack.enter_context(
+                Resident(_made(folder / "resident"), python=str(installation.bin / "python"))
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -25,10 +26,15 @@ _FOLDERS = {"monitor": "mon.d", "alert": "alert.d"}
 class Resident:
     """A resident process that listens in a folder; it can be stopped, killed and started again."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> None:
         """Keep where it listens."""
         self.path = folder / "socket"
-        argv = [sys.executable, "-c", _SERVE, "serve", "--socket", str(self.path)]
+        argv = [python, "-c", _SERVE, "serve", "--socket", str(self.path)]
         self.program = Program(argv, folder / "output", {**os.environ, **(environment or {})})
 
     def start(self) -> None:
@@ -63,6 +69,15 @@ class Resident:
         pid = self.program.pid
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
         return [int(word) for word in text.split()]
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU of the process and those that it has for runs (proc(5))."""
+        nanoseconds = 0
+        for pid in (self.program.pid, *self.workers()):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii")
+                nanoseconds += int(text.split()[0])
+        return nanoseconds / 1e9
 
     def wait_for_workers(self, count: int) -> list[int]:
         """Wait until it has so many processes for runs, and return them."""
