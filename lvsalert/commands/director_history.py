@@ -66,7 +66,7 @@ _TIME = Parsed("time", _moment)
     help="Only this real server: an address or a name, with a port or for all ports.",
 )
 @option("--json", "as_json", is_flag=True, help="For a program.")
-@option("--svg", metavar="FILE", help="Draw the times out into this file.")
+@option("--svg", metavar="FILE", help="Draw the times out into this file; - is standard output.")
 @option(
     "--state-dir",
     default=DEFAULT_STATE_DIR,
@@ -95,7 +95,10 @@ def history_command(
     if svg is not None:
         now = time.time()
         first = entries[0].time if entries else now - _NOTHING_SECONDS
-        _write_whole(svg, timeline.svg(lanes, first if since is None else since, now))
+        picture = timeline.svg(lanes, first if since is None else since, now)
+        if svg == "-":
+            return Outcome(0, picture)
+        _write_whole(svg, picture)
     if as_json:
         return Outcome(0, json_text.document(json_text.history_object(entries)))
     return Outcome(0, _table([_HEADINGS, *map(_cells, entries)]) if entries else "no change\n")
@@ -105,9 +108,16 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     when = history.local_time(entry.time).strftime("%Y-%m-%d %H:%M:%S")
     before, after = entry.before, entry.after
     if not entry.real:
-        before, after = before or "not there", after or "not there"
+        before, after = "-", _what_became(before, after)
     words = (entry.who, entry.virtual, entry.real or "-", before, after, entry.why)
     return (when, *map(printable, words))
+
+
+def _what_became(before: str, after: str) -> str:
+    """Return what happened to a virtual service."""
+    if before and after:
+        return "changed"
+    return "created" if after else "deleted"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Callable
 
@@ -15,29 +16,44 @@ NAME = "lvs-director"
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
-    """Return what a subcommand says, and its status: 0, 1 (not done) or 3 (bad usage)."""
-    return invoke(_lvs_director, argv, environ, stdin)
+    """Return what a subcommand says, and its status: 0, 1 (not done) or 3 (bad usage).
+
+    Without one that is the help.
+    """
+    return invoke(_lvs_director, argv or ["--help"], environ, stdin)
 
 
-# The module of each command. heartbeat and people wait for one of them, not for what others need.
-_MODULES = {
-    "install": "director_install",
-    "uninstall": "director_install",
-    "check": "director_install",
-    "status": "director_servers",
-    "why": "director_servers",
-    "drain": "director_servers",
-    "resume": "director_servers",
-    "forget": "director_servers",
-    "history": "director_history",
-    "undo": "director_history",
-    "sync": "director_history",
-    "start": "director_services",
-    "reload": "director_services",
-    "stop": "director_services",
-    "mon-config": "director_mon_config",
-    "serve": "director_serve",
+# The commands as people look for them, each with its module. heartbeat and people wait for one of
+# them, not for what others need.
+_SECTIONS = {
+    "See": {
+        "status": "director_servers",
+        "why": "director_servers",
+        "history": "director_history",
+    },
+    "Change by hand": {
+        "drain": "director_servers",
+        "resume": "director_servers",
+        "undo": "director_history",
+        "forget": "director_servers",
+    },
+    "The whole director": {
+        "start": "director_services",
+        "reload": "director_services",
+        "stop": "director_services",
+        "mon-config": "director_mon_config",
+        "sync": "director_history",
+    },
+    "The machine": {
+        "install": "director_install",
+        "uninstall": "director_install",
+        "check": "director_install",
+        "serve": "director_serve",
+    },
 }
+_MODULES = {name: module for section in _SECTIONS.values() for name, module in section.items()}
+# Longer than a first sentence may be.
+_WHOLE = 1000
 
 
 class _Group(click.Group):
@@ -54,6 +70,29 @@ class _Group(click.Group):
         module: Any = import_module(f"lvsalert.commands.{_MODULES[cmd_name]}")
         found: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what they are for, each with its whole first sentence."""
+        for title, section in _SECTIONS.items():
+            found = {name: self.get_command(ctx, name) for name in section}
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name, each.get_short_help_str(_WHOLE))
+                        for name, each in found.items()
+                        if each is not None
+                    ]
+                )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; one that is not there may mean another one."""
+        if args and args[0] not in _MODULES and not args[0].startswith("-"):
+            near = get_close_matches(args[0], _MODULES)
+            meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
 
 @command(NAME)

@@ -151,6 +151,9 @@ def invoke(
         )
     except _Printed as text:
         return Outcome(0, f"{text}\n")
+    except SystemExit as ended:
+        # A shell that completes a word, for which click has printed already.
+        return Outcome(int(ended.code or 0))
     except click.ClickException as error:
         return Outcome(3, stderr=f"{command.name}: {printable(_one_line(error))}\n")
     except LvsalertError as error:
@@ -194,12 +197,14 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
     """Make a click command of a function, with ``--help`` and ``--version``."""
 
     def make(function: Callable[..., Outcome]) -> click.Command:
-        for flag, show, text in (
-            ("--version", _show_version, "Show the version and exit."),
-            ("--help", _show_help, "Show this text and exit."),
+        # mon gives an alert the hosts of the group with -h.
+        help_flags = ("--help",) if name.endswith(".alert") else ("-h", "--help")
+        for flags, show, text in (
+            (("--version",), _show_version, "Show the version and exit."),
+            (help_flags, _show_help, "Show this text and exit."),
         ):
             function = click.option(
-                flag,
+                *flags,
                 cls=_Option,
                 is_flag=True,
                 is_eager=True,

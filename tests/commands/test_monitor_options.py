@@ -31,6 +31,7 @@ COMMON = {
     "--user": ("me", "you"),
     "--password-file": ("/a", "/b"),
     "--deadline": ("7", "0.5"),
+    "--between": ("7", "0.5"),
     "--concurrency": ("3", "4"),
     "--omit-good": ("1", None),
     "--prefer-ipv6": ("yes", None),

@@ -103,7 +103,7 @@ def test_journal_is_a_plain_table(tmp_path: Path) -> None:
     assert first.split() == ["TIME", "WHO", "SERVICE", "SERVER", "BEFORE", "AFTER", "WHY"]
     created, refused = "2023-11-14 22:13:20", "connection refused"
     assert [[line[a:b].rstrip() for a, b in zip(begins, ends)] for line in rest] == [
-        [created, "www/http", WEB, "-", "not there", "stands", "up"],
+        [created, "www/http", WEB, "-", "-", "created", "up"],
         [created, "www/http", WEB, ONE, "out", "dr weight 5", "up"],
         [created, "www/http", WEB, SIX, "out", "dr weight 5", "up"],
         ["2023-11-14 22:14:20", "www/http", WEB, ONE, "dr weight 5", "out", refused],
@@ -313,6 +313,8 @@ def test_picture_is_written_whole(tmp_path: Path) -> None:
     assert done.status == 0
     assert done.stdout.startswith("TIME ")
     assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314
+    piped = shown(tmp_path, "--svg", "-")
+    assert ET.fromstring(piped.stdout).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314
     assert list(folder.iterdir()) == [picture]
     assert stat.S_IMODE(picture.stat().st_mode) & 0o400
 
