@@ -12,7 +12,7 @@ from lvsalert.errors import NotDoneError
 from lvsalert.host import access, check, install
 from lvsalert.host.plugins import modules
 from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
-from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_lines
+from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_lines
 
 _prefix = option(
     "--prefix",
@@ -120,10 +120,21 @@ def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
 
     A file that was edited since stays, and is named.
     """
-    removed, left = install.remove(_destination(prefix, root), dry_run=dry_run)
+    destination = _destination(prefix, root)
+    removed, left = install.remove(destination, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     lines = [_line(verb, path) for path in removed] + [_line("left", line) for line in left]
-    return Outcome(0, _joined(lines or ["nothing to remove"]))
+    if not lines:
+        return Outcome(0, "nothing to remove\n")
+    state_dir = destination.on_disk(DEFAULT_STATE_DIR)
+    if state_dir.exists() and state_dir not in removed:
+        lines.append(_line("left", f"{state_dir} with the journal and the causes"))
+    mon_cf = destination.on_disk(MON_CF)
+    if any(each.startswith(f"{destination.prefix}/") for each in search_given(_text(mon_cf))):
+        lines.append(_line("left", f"{mon_cf}: its mondir and alertdir name {destination.prefix}"))
+    if any(path.suffix in (".service", ".socket") for path in removed):
+        lines += ["", "After that, run:", "systemctl daemon-reload", "systemctl restart mon"]
+    return Outcome(0, _joined(lines))
 
 
 @command("check")

@@ -54,6 +54,11 @@ def searched(mon_cf: str) -> dict[str, list[str]]:
     }
 
 
+def search_given(mon_cf: str) -> list[str]:
+    """Return the folders that the text of a mon.cf names for plugins, each with a slash behind."""
+    return [f"{folder}/" for folders in _given(mon_cf).values() for folder in folders]
+
+
 def search_lines(prefix: str, mon_cf: str) -> list[str]:
     """Return the two lines for mon.cf that let mon find the plugins under ``prefix`` first.
 

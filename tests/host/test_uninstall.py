@@ -101,3 +101,18 @@ def test_a_used_state_directory_stays(tree: Path) -> None:
     (tree / "var/lib/lvsalert/lock").touch()
     take_out(tree)
     assert [path.name for path in (tree / "var/lib/lvsalert").iterdir()] == ["lock"]
+
+
+def test_uninstall_says_what_it_leaves(tree: Path) -> None:
+    """The journal, mon.cf's lines, and what systemd has to be told."""
+    put_in(tree, "--systemd")
+    state, mon_cf = tree / "var/lib/lvsalert", tree / "etc/mon/mon.cf"
+    (state / "ledger.db").write_text("")
+    mon_cf.parent.mkdir(parents=True)
+    mon_cf.write_text("mondir = /usr/local/lib/mon/mon.d:/usr/lib/mon/mon.d\n")
+    said = take_out(tree).stdout
+    prefix = "/usr/local/lib/mon"
+    assert f"left          {state} with the journal and the causes\n" in said
+    assert f"left          {mon_cf}: its mondir and alertdir name {prefix}\n" in said
+    assert said.endswith("\nAfter that, run:\nsystemctl daemon-reload\nsystemctl restart mon\n")
+    assert take_out(tree).stdout == "nothing to remove\n"
