@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lvsalert.commands.entry import Outcome
+from lvsalert.commands.manual import completions, pages
 from lvsalert.commands.options import command, number, option
 from lvsalert.errors import NotDoneError
 from lvsalert.host import access, check, install
-from lvsalert.host.plugins import modules
+from lvsalert.host.plugins import File, modules
 from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_lines
 
+_PAGE = re.compile(r"/man/man\d/[^/]+\.\d$")
 _prefix = option(
     "--prefix",
     default=DEFAULT_PREFIX,
@@ -63,12 +66,14 @@ def install_command(
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
-    steps = install.survey(destination, user, systemd=systemd, heartbeat=heartbeat)
+    steps = install.survey(
+        destination, user, _shared(destination), systemd=systemd, heartbeat=heartbeat
+    )
     conflicts = install.conflicts(steps)
     if conflicts:
         conflicts.append("nothing was written: move these files away, or choose another --prefix")
         return Outcome(1, stderr="".join(f"lvs-director: {line}\n" for line in conflicts))
-    lines = [_line(_verb(step, dry_run=dry_run), step.path) for step in steps]
+    lines = _listed((_verb(step, dry_run=dry_run), step.path) for step in steps)
     if not dry_run:
         install.write(steps)
         install.compile_package()
@@ -81,6 +86,23 @@ def install_command(
 
 def _destination(prefix: str, root: str) -> install.Destination:
     return install.Destination(str(Path(prefix).absolute()), str(Path(root).absolute()).rstrip("/"))
+
+
+def _shared(destination: install.Destination) -> list[File]:
+    """Return the manual, and what completes words; an installation elsewhere leaves them alone."""
+    return [*pages(), *completions()] if destination.prefix == DEFAULT_PREFIX else []
+
+
+def _listed(files: Iterable[tuple[str, Path]]) -> list[str]:
+    """Return a line for each file and what is done about it; pages of the manual are counted."""
+    lines = []
+    counts: dict[str, int] = {}
+    for verb, path in files:
+        if _PAGE.search(str(path)):
+            counts[verb] = counts.get(verb, 0) + 1
+        else:
+            lines.append(_line(verb, path))
+    return lines + [_line(verb, f"{count} pages of the manual") for verb, count in counts.items()]
 
 
 def _verb(step: install.Step, *, dry_run: bool) -> str:
@@ -121,9 +143,9 @@ def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
     A file that was edited since stays, and is named.
     """
     destination = _destination(prefix, root)
-    removed, left = install.remove(destination, dry_run=dry_run)
+    removed, left = install.remove(destination, _shared(destination), dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
-    lines = [_line(verb, path) for path in removed] + [_line("left", line) for line in left]
+    lines = _listed((verb, path) for path in removed) + [_line("left", line) for line in left]
     if not lines:
         return Outcome(0, "nothing to remove\n")
     state_dir = destination.on_disk(DEFAULT_STATE_DIR)

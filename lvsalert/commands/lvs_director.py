@@ -20,7 +20,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 
     Without one that is the help.
     """
-    return invoke(_lvs_director, argv or ["--help"], environ, stdin)
+    return invoke(group, argv or ["--help"], environ, stdin)
 
 
 # The commands as people look for them, each with its module. heartbeat and people wait for one of
@@ -106,7 +106,7 @@ def _plain() -> Outcome:
 
 
 # A group of a command that has --help and --version.
-_lvs_director = _Group(
+group = _Group(
     _plain.name,
     params=_plain.params,
     help=_plain.help,

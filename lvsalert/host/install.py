@@ -116,16 +116,22 @@ def interpreter_advice(user: access.Account) -> str:
 
 
 def survey(
-    destination: Destination, user: access.Account, *, systemd: bool, heartbeat: bool = False
+    destination: Destination,
+    user: access.Account,
+    pages: Sequence[File],
+    *,
+    systemd: bool,
+    heartbeat: bool = False,
 ) -> list[Step]:
     """Return a step for each file of an installation for mon's ``user``, with what stands there.
 
-    An ldirectord that is installed keeps its place among heartbeat's resource scripts. UsageError
-    where mon or the kernel could not use the prefix or the interpreter.
+    ``pages`` are those of the manual, and what completes words in shells. An ldirectord that is
+    installed keeps its place among heartbeat's resource scripts. UsageError where mon or the kernel
+    could not use the prefix or the interpreter.
     """
     prefix = check_prefix(destination.prefix)
     folders = package_folders()
-    files = plugin_files(prefix, sys.executable, folders)
+    files = [*plugin_files(prefix, sys.executable, folders), *pages]
     if systemd:
         files += system_files(is_bounded=_has_bounds(destination))
         files += resident_files(user.name, sys.executable, folders)
@@ -223,7 +229,9 @@ def make_state_dir(destination: Destination, user: access.Account) -> tuple[str,
     return "gave to mon", path
 
 
-def remove(destination: Destination, *, dry_run: bool) -> tuple[list[Path], list[str]]:
+def remove(
+    destination: Destination, pages: Sequence[File], *, dry_run: bool
+) -> tuple[list[Path], list[str]]:
     """Remove what an installation for this prefix wrote; return that, and a line for what is left.
 
     Folders that were made for it go where they are empty, and so does an empty state directory with
@@ -231,7 +239,7 @@ def remove(destination: Destination, *, dry_run: bool) -> tuple[list[Path], list
     """
     # Of these files the paths alone count, so any interpreter is as good as the one that wrote.
     files = [*plugin_files(check_prefix(destination.prefix), "", ()), *system_files()]
-    files += [*resident_files("", "", ()), *resource_files("", ())]
+    files += [*resident_files("", "", ()), *resource_files("", ()), *pages]
     removed: list[Path] = []
     left = []
     folders: set[Path] = set()

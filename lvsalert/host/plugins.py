@@ -17,7 +17,8 @@ STATE_DIR_MODE = 0o770
 # execve(2): kernels before 5.1 cut the first line of a script here.
 _SHEBANG_BYTES = 127
 _MARK = re.compile(
-    rb"^# Written by lvs-director install --prefix (\S+), folders made: (\d+), sha256: (\w{64})$",
+    rb'^(?:\.\\" )?# Written by lvs-director install --prefix (\S+), folders made: (\d+),'
+    rb" sha256: (\w{64})$",
     re.MULTILINE,
 )
 

@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvsalert.commands import lvs_director
+from lvsalert.commands import lvs_director, manual
 from lvsalert.mon.plugins import PLUGINS
 
 if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 NAMES = (*(f"mon.d/{name}" for name in PLUGINS["mondir"]), "alert.d/lvs.alert")
+PAGES = len(manual.pages())
+COMPLETIONS = tuple(each.path.lstrip("/") for each in manual.completions())
 SYSTEM = (
     "etc/systemd/system/mon.service.d/lvsalert.conf",
     "etc/modules-load.d/lvsalert.conf",

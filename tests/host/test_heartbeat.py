@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.places import CHECKOUT, is_root
-from tests.harness.tree import NAMES, foreign, looks, put_in, take_out
+from tests.harness.tree import COMPLETIONS, NAMES, foreign, looks, put_in, take_out
 
 if TYPE_CHECKING:
     from tests.harness.installation import Installation
@@ -46,7 +46,7 @@ def test_install_writes_the_scripts_when_asked(tree: Path) -> None:
     assert not (tree / "etc").exists()
     done = put_in(tree, "--heartbeat")
     assert done.status == 0
-    assert done.stdout.count("unchanged") == len(NAMES)
+    assert done.stdout.count("unchanged") == len(NAMES) + len(COMPLETIONS) + 1
     assert {script(tree, name).stat().st_mode & 0o7777 for name in SCRIPTS} == {0o755}
     assert "ExecStartPre=-/etc/ha.d/resource.d/lvs stop" in (tree / DROP_IN).read_text()
 

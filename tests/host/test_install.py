@@ -17,8 +17,10 @@ import pytest
 from lvsalert.host import access, install
 from tests.harness.places import is_root
 from tests.harness.tree import (
+    COMPLETIONS,
     CONFLICTS,
     NAMES,
+    PAGES,
     SYSTEM,
     director,
     edited,
@@ -46,19 +48,23 @@ def _unchecked(_user: access.Account) -> None:
 
 
 def test_install_writes_the_plugins(tree: Path) -> None:
-    """The plugins, executable by all, and nothing else are written and told."""
+    """The plugins, executable by all, completion, the manual, and nothing else."""
     before = set(looks(tree))
     done = put_in(tree)
     assert done[:3] == (
         0,
         "".join(f"wrote         {plugin(tree, name)}\n" for name in NAMES)
-        + "\nThese lines of /etc/mon/mon.cf let mon find them first:\n"
+        + "".join(f"wrote         {tree / name}\n" for name in COMPLETIONS)
+        + f"wrote         {PAGES} pages of the manual\n"
+        "\nThese lines of /etc/mon/mon.cf let mon find them first:\n"
         "mondir = /usr/local/lib/mon/mon.d:/usr/lib/mon/mon.d\n"
         "alertdir = /usr/local/lib/mon/alert.d:/usr/lib/mon/alert.d\n",
         "",
     )
     files = {name for name in set(looks(tree)) - before if (tree / name).is_file()}
-    assert files == {f"usr/local/lib/mon/{name}" for name in NAMES}
+    manual = {name for name in files if re.fullmatch(r"usr/local/share/man/man[78]/.+", name)}
+    assert len(manual) == PAGES
+    assert files - manual == {*(f"usr/local/lib/mon/{name}" for name in NAMES), *COMPLETIONS}
     assert {plugin(tree, name).stat().st_mode & 0o7777 for name in NAMES} == {0o755}
 
 
@@ -76,7 +82,7 @@ def test_installing_again_changes_nothing(tree: Path) -> None:
     put_in(tree, "--systemd")
     inodes = {path: path.stat().st_ino for path in tree.rglob("*")}
     done = put_in(tree, "--systemd")
-    assert done.stdout.count("unchanged     ") == len(NAMES) + len(SYSTEM)
+    assert done.stdout.count("unchanged     ") == len(NAMES) + len(SYSTEM) + len(COMPLETIONS) + 1
     assert "wrote" not in done.stdout
     assert {path: path.stat().st_ino for path in tree.rglob("*")} == inodes
 
@@ -121,7 +127,7 @@ def test_dry_run_writes_nothing(tree: Path) -> None:
     before = looks(tree)
     told = put_in(tree, "--systemd", "--dry-run").stdout
     assert looks(tree) == before
-    assert told.count("would write   ") == len(NAMES) + len(SYSTEM)
+    assert told.count("would write   ") == len(NAMES) + len(SYSTEM) + len(COMPLETIONS) + 1
     put_in(tree, "--systemd")
     before = looks(tree)
     told = take_out(tree, "--dry-run").stdout

@@ -1,0 +1,86 @@
+"""The manual: a page for each program and command, which man(1) reads without a complaint."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lvsalert.commands import manual
+from lvsalert.commands.lvs_director import _MODULES
+from lvsalert.mon.plugins import PLUGINS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvsalert.host.plugins import File
+
+needs_man = pytest.mark.skipif(shutil.which("man") is None, reason="man-db is not installed")
+PAGES = {each.path.rsplit("/", 1)[1]: each for each in manual.pages()}
+ENVIRON = {**os.environ, "MANWIDTH": "500", "LC_ALL": "C.UTF-8"}
+
+
+def test_everything_that_can_be_run_has_a_page() -> None:
+    """Plug-ins, lvs-director and its commands, and one for how they meet."""
+    programs = [name for names in PLUGINS.values() for name in names]
+    commands = [f"lvs-director-{name}" for name in _MODULES]
+    assert set(PAGES) == {
+        *(f"{name}.8" for name in (*programs, *commands, "lvs-director")),
+        "lvsalert.7",
+    }
+
+
+def written(folder: Path, file: File) -> Path:
+    """Write a page, and return where it is."""
+    path = folder / file.path.rsplit("/", 1)[1]
+    path.write_text(f"{file.first}a remark\n{file.rest}")
+    return path
+
+
+@needs_man
+@pytest.mark.parametrize("name", PAGES)
+def test_man_reads_it(tmp_path: Path, name: str) -> None:
+    """Without a warning; whatis(1) finds its one line, and the other pages that it names exist."""
+    path = written(tmp_path, PAGES[name])
+    done = subprocess.run(
+        ["man", "--warnings", "--local-file", str(path)],
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    line = subprocess.run(["lexgrog", str(path)], capture_output=True, text=True, check=False)
+    assert re.search(rf': "{re.escape(name[:-2])} - .+"$', line.stdout.strip()), line.stdout
+    named = set(re.findall(r"([\w.-]+)\(([78])\)", done.stdout.split("SEE ALSO")[0]))
+    own = {each.rpartition(".")[::2] for each in PAGES}
+    assert named - own <= {("mon", "8"), ("ipvsadm", "8"), (name[:-2].upper(), name[-1])}
+
+
+@needs_man
+def test_every_option_is_in_its_page(tmp_path: Path) -> None:
+    """As --help has it, to the last one."""
+    for name in ("http.monitor", "lvs.alert"):
+        path = written(tmp_path, PAGES[f"{name}.8"])
+        argv = ["man", "--local-file", str(path)]
+        page = subprocess.run(argv, env=ENVIRON, capture_output=True, text=True, check=True).stdout
+        command = manual._program(name)
+        for each in command.params:
+            for spelled in each.opts if each.param_type_name == "option" else []:
+                assert re.search(rf"(^|[ ,]){re.escape(spelled)}\b", page, re.MULTILINE), spelled
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_reads_what_completes(tmp_path: Path, shell: str) -> None:
+    """It is a script that the shell takes, with our mark in it."""
+    (file,) = (each for each in manual.completions() if shell in each.path)
+    script = tmp_path / "script"
+    script.write_text(f"{file.first}# a remark\n{file.rest}")
+    if shell == "zsh":
+        assert script.read_text().startswith("#compdef lvs-director\n")
+    if shutil.which(shell) is not None:
+        subprocess.run([shell, "-n", str(script)], check=True)
