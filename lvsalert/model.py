@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+import socket
 from enum import Enum
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
-from lvsalert.startup import NamedTuple, sockets
 
 MAX_WEIGHT = 65535
 # A run names the same few services in thousands of lines.
@@ -119,7 +120,7 @@ class VirtualService(NamedTuple):
     def words(self) -> tuple[str, ...]:
         """Return the words by which ipvsadm(8) is told of this service."""
         if self.protocol is Protocol.FWMARK:
-            six = ("-6",) if self.family == sockets.AF_INET6 else ()
+            six = ("-6",) if self.family == socket.AF_INET6 else ()
             return (self.protocol.value, str(self.fwmark), *six)
         return (self.protocol.value, join_endpoint(self.address, self.port))
 
@@ -190,11 +191,11 @@ def split_endpoint(text: str) -> tuple[str, str | None]:
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not host or (rest and not rest.startswith(":")) or rest == ":":
             raise UsageError(f"{text!r} is not an address: write [v6address]:port")
-        if canonical_address(host, sockets.AF_INET6) is None:
+        if canonical_address(host, socket.AF_INET6) is None:
             raise UsageError(f"{text!r} is not an address: {host!r} is not IPv6")
         return host, rest[1:] if rest else None
     if text.count(":") > 1:
-        if canonical_address(text, sockets.AF_INET6) is None:
+        if canonical_address(text, socket.AF_INET6) is None:
             raise UsageError(f"{text!r} is not an address: write [v6address]:port")
         return text, None
     host, colon, port = text.partition(":")
@@ -212,28 +213,28 @@ def is_host_name(name: str) -> bool:
     return len(name) <= 253 and all(1 <= len(label) <= 63 for label in name.split("."))
 
 
-def canonical_address(text: str, family: int = sockets.AF_UNSPEC) -> str | None:
+def canonical_address(text: str, family: int = socket.AF_UNSPEC) -> str | None:
     """Return a numeric address as inet_ntop(3) writes it, or None where ``text`` is none.
 
     ``family`` narrows what is taken. A zone (``fe80::1%eth0``) is kept.
     """
     address, percent, zone = text.partition("%") if "%" in text else (text, "", "")
-    own = sockets.AF_INET6 if ":" in address else sockets.AF_INET
-    if family not in (own, sockets.AF_UNSPEC):
+    own = socket.AF_INET6 if ":" in address else socket.AF_INET
+    if family not in (own, socket.AF_UNSPEC):
         return None
     try:
-        numeric = sockets.inet_ntop(own, sockets.inet_pton(own, address))
+        numeric = socket.inet_ntop(own, socket.inet_pton(own, address))
     except (OSError, ValueError, UnicodeEncodeError):
         return None
     if not percent:
         return numeric
-    takes_zone = own == sockets.AF_INET6 and re.fullmatch(_ZONE, zone, re.ASCII)
+    takes_zone = own == socket.AF_INET6 and re.fullmatch(_ZONE, zone, re.ASCII)
     return f"{numeric}%{zone}" if takes_zone else None
 
 
 def family_of(address: str) -> int:
     """Return the address family of a numeric address: AF_INET6 where it has a colon."""
-    return sockets.AF_INET6 if ":" in address else sockets.AF_INET
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def parse_scheduler(text: str) -> str:
@@ -254,7 +255,7 @@ def parse_port(text: str, protocol: str = "tcp") -> int:
             return port
     else:
         try:
-            return sockets.getservbyname(text, protocol)
+            return socket.getservbyname(text, protocol)
         except (OSError, UnicodeEncodeError, ValueError):
             pass
     raise UsageError(f"{text!r} is not a port: 1 to 65535 or a {protocol} name of /etc/services")

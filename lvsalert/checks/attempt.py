@@ -9,8 +9,9 @@ from lvsalert.checks.resolve import Address, numeric
 from lvsalert.model import join_endpoint
 
 if TYPE_CHECKING:
+    import socket
+
     from lvsalert.checks.sweep import Roaming, Target
-    from lvsalert.startup import sockets
 
 # What a attempt whose name has no address was asked at.
 _NOWHERE = Address(0, "")
@@ -67,7 +68,7 @@ class Attempt:
         self.until = 0.0
         self.mask = 0
         self.repeats = False
-        self.sock: sockets.socket | None = None
+        self.sock: socket.socket | None = None
         self.talk: Roaming | None = None
         self.address = _NOWHERE
 

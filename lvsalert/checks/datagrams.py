@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Callable
 
 from lvsalert.checks.sweep import READ, WRITE, Repeating, TimedOut, Verdict, Within
-from lvsalert.startup import sockets
 
 # As a resolver waits before it asks again (resolv.conf(5) has 5 s, others less).
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0
@@ -16,7 +16,7 @@ Judge = Callable[[bytes], "str | None"]
 """Returns why an answer is a failure ("": it is none), None where it is to another question."""
 
 
-def ask(question: bytes, judge: Judge, sock: sockets.socket) -> Repeating:
+def ask(question: bytes, judge: Judge, sock: socket.socket) -> Repeating:
     """Send the question until an answer to it comes, and return the verdict on that."""
     pause, strangers = _FIRST_PAUSE, 0
     try:

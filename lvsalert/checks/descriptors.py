@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from lvsalert.checks.resolve import MAX_LOOKUPS
-from lvsalert.startup import NamedTuple
 
 # Left to the rest of the program: epoll, files that are read on the way, the unforeseen.
 _SPARE = 16

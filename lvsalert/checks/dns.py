@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+import socket
 import struct
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert.checks import datagrams
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Repeating, Target, TimedOut, Verdict
 from lvsalert.errors import UsageError
 from lvsalert.model import canonical_address
-from lvsalert.startup import NamedTuple, sockets
 
 if TYPE_CHECKING:
     import dns.message
@@ -53,14 +53,14 @@ def question_of(name: str, type: str | None, receive: re.Pattern[str] | None) ->
     return Question(asked.to_text(), kind, receive)
 
 
-def probe(question: Question, sock: sockets.socket, _target: Target) -> Repeating:
+def probe(question: Question, sock: socket.socket, _target: Target) -> Repeating:
     """Ask over UDP, again while no answer comes."""
     query = _query(question)
     judge = functools.partial(_judge, question, query)
     return datagrams.ask(query.to_wire(), judge, sock)
 
 
-def probe_tcp(question: Question, sock: sockets.socket, _target: Target) -> Conversation:
+def probe_tcp(question: Question, sock: socket.socket, _target: Target) -> Conversation:
     """Ask over TCP."""
     query = _query(question)
     wire = query.to_wire()
@@ -85,7 +85,7 @@ def probe_tcp(question: Question, sock: sockets.socket, _target: Target) -> Conv
     return Verdict("the answer is to another question" if reason is None else reason, b"")
 
 
-def _exactly(sock: sockets.socket, heard: bytes, length: int) -> Generator[int, None, bytes]:
+def _exactly(sock: socket.socket, heard: bytes, length: int) -> Generator[int, None, bytes]:
     while len(heard) < length:
         yield READ
         piece = sock.recv(length - len(heard))

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, Reach
 from lvsalert.model import split_endpoint
-from lvsalert.startup import NamedTuple
 
 # As much is kept of what it says; it may say more.
 _MAX_SAID = 1 << 16

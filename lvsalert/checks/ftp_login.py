@@ -8,11 +8,11 @@ import io
 import re
 import socket
 import ssl
+from typing import NamedTuple
 
 from lvsalert.checks import tls
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, Reach, TimedReader
-from lvsalert.startup import NamedTuple
 
 DEFAULT_MAX_BYTES = 1 << 20
 _MAX_REPLY = 1 << 16

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert.checks.http_answer import Malformed, Reader
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 from lvsalert.errors import UsageError
 from lvsalert.model import is_host_name, split_endpoint
-from lvsalert.startup import NamedTuple, sockets
 
 if TYPE_CHECKING:
     from lvsalert.checks.tls import Stream
@@ -188,7 +188,7 @@ def _missing(check: Check, head: bytes, body: bytes) -> re.Pattern[bytes] | None
 
 
 def probe(
-    check: Check, sock: sockets.socket | Stream, target: Target, default_port: int = 80
+    check: Check, sock: socket.socket | Stream, target: Target, default_port: int = 80
 ) -> Conversation:
     """Ask one host over HTTP/1.1 and return the verdict; the Host field leaves out the port that
     is ``default_port``. Redirected where the answer is a redirect to be followed.

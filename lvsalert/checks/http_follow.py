@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Callable
 from lvsalert.checks.http import Redirect, Redirected
 
 if TYPE_CHECKING:
+    import socket
+
     from lvsalert.checks.sweep import Probe, Roaming, Target
     from lvsalert.checks.threads import Judge, Reach
-    from lvsalert.startup import sockets
 
     Follow = Callable[[Reach, Redirect], Judge]
 
@@ -35,7 +36,7 @@ class Follower:
         self._loaded: Follow | None = None
         self._loading = threading.Lock()
 
-    def probe(self, sock: sockets.socket, target: Target) -> Roaming:
+    def probe(self, sock: socket.socket, target: Target) -> Roaming:
         """Ask one host and return the verdict on the page that it leads to."""
         try:
             return (yield from self._ask(sock, target))

@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -30,7 +30,6 @@ from lvsalert.checks.http_reasons import reason_of
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, NotConnected, Reach, TimedReader
 from lvsalert.errors import UsageError
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self

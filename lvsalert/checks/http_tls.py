@@ -10,14 +10,15 @@ from lvsalert.checks import http, tls
 from lvsalert.model import split_endpoint
 
 if TYPE_CHECKING:
+    import socket
+
     from lvsalert.checks.sweep import Conversation, Target
-    from lvsalert.startup import sockets
 
 PORT = 443
 
 
 def probe(
-    check: http.Check, context: ssl.SSLContext, sock: sockets.socket, target: Target
+    check: http.Check, context: ssl.SSLContext, sock: socket.socket, target: Target
 ) -> Conversation:
     """Ask one host and return the verdict, or raise Redirected, as http.probe does.
 

@@ -10,6 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.checks.icmp_packet import Trouble
 from lvsalert.checks.icmp_socket import EchoSocket, Received
@@ -18,7 +19,6 @@ from lvsalert.checks.sweep import OUT_OF_TIME
 from lvsalert.checks.waker import Waker
 from lvsalert.checks.workers import Workers
 from lvsalert.model import Result, State, split_endpoint
-from lvsalert.startup import NamedTuple
 
 # As ping(8) and fping(8) send by default: 64 bytes of ICMP.
 _PAYLOAD_BYTES = 56

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Union
-
-from lvsalert.startup import NamedTuple
+from typing import NamedTuple, Union
 
 _HEADER = struct.Struct("!BBHHH")
 # struct sock_extended_err of ip(7): errno, origin, type, code, padding, info, data.

@@ -16,7 +16,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvsalert.checks.icmp_packet import (
     Message,
@@ -26,7 +26,6 @@ from lvsalert.checks.icmp_packet import (
     wanted_types,
 )
 from lvsalert.errors import PrivilegeError
-from lvsalert.startup import NamedTuple
 
 NOT_ALLOWED = (
     "sending ICMP echo requests is not allowed: give mon CAP_NET_RAW "

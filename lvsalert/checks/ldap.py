@@ -6,12 +6,11 @@ import functools
 import math
 import re
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, NotConnected, Reach
 from lvsalert.checks.tls import NOT_UP, Trust
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     import ldap3

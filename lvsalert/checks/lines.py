@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
-from lvsalert.startup import NamedTuple, sockets
 
 if TYPE_CHECKING:
     import ssl
@@ -39,7 +39,7 @@ class Lines:
     Refused where the server hangs up, or says what is no line.
     """
 
-    def __init__(self, sock: sockets.socket | Stream) -> None:
+    def __init__(self, sock: socket.socket | Stream) -> None:
         self._sock = sock
         self._taken = 0
         self._begun = 0
@@ -92,7 +92,7 @@ Talk = Callable[[Lines], Generator[int, None, None]]
 """What is said to a server: returns where all is well, Refused otherwise."""
 
 
-def converse(talk: Talk, sock: sockets.socket | Stream) -> Conversation:
+def converse(talk: Talk, sock: socket.socket | Stream) -> Conversation:
     """Lead a conversation in lines, and return the verdict on it."""
     lines = Lines(sock)
     try:
@@ -114,7 +114,7 @@ def words(line: bytes | bytearray) -> str:
 def probe(
     talk: Talk,
     context: ssl.SSLContext | None,
-    sock: sockets.socket,
+    sock: socket.socket,
     target: Target,
     *,
     before: Talk | None = None,

@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.checks.descriptors import room_for
 from lvsalert.checks.resolve import MAX_LOOKUPS
@@ -14,7 +14,6 @@ from lvsalert.checks.sweep import Target
 from lvsalert.errors import UsageError
 from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
 from lvsalert.mon.report import Report, report_of
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from lvsalert.checks.sweep import Probe

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import socket
+from typing import NamedTuple
 
 from lvsalert.checks import datagrams
 from lvsalert.checks.sweep import Repeating, Target
-from lvsalert.startup import NamedTuple, sockets
 
 PORT = 1812
 # What of a RADIUS dictionary a log-in needs (RFC 2865, 5; RFC 2869, 5.14).
@@ -27,7 +28,7 @@ class Login(NamedTuple):
     secret: str
 
 
-def probe(login: Login, sock: sockets.socket, _target: Target) -> Repeating:
+def probe(login: Login, sock: socket.socket, _target: Target) -> Repeating:
     """Ask whether the user may log in, again while no answer comes."""
     from pyrad.dictionary import Dictionary
     from pyrad.packet import AccessAccept, AuthPacket, PacketError

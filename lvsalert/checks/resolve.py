@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from lvsalert.checks.workers import Workers, gathered
 from lvsalert.errors import ResolveError
 from lvsalert.model import canonical_address
-from lvsalert.startup import NamedTuple, sockets
 
 # Each look-up that hangs holds a thread; a name beyond so many waits for one that is given up.
 MAX_LOOKUPS = 512
@@ -32,7 +33,7 @@ class Address(NamedTuple):
         if zone.isdigit():
             return bare, port, 0, int(zone)
         try:
-            return bare, port, 0, sockets.if_nametoindex(zone)
+            return bare, port, 0, socket.if_nametoindex(zone)
         except OSError:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
@@ -42,10 +43,10 @@ def numeric(name: str) -> list[Address]:
     text = canonical_address(name)
     if text is None:
         return []
-    return [Address(sockets.AF_INET6 if ":" in text else sockets.AF_INET, text)]
+    return [Address(socket.AF_INET6 if ":" in text else socket.AF_INET, text)]
 
 
-def look_up(name: str, family: int = sockets.AF_UNSPEC) -> list[Address]:
+def look_up(name: str, family: int = socket.AF_UNSPEC) -> list[Address]:
     """Return the addresses of ``name``, in getaddrinfo's order; may take long.
 
     ResolveError where there is none.
@@ -78,7 +79,7 @@ class Lookups:
 
     def __init__(self, names: Iterable[str], *, limit: int, prefer_ipv6: bool) -> None:
         self._workers: Workers[str, list[Address]] = Workers(look_up, names, limit)
-        self._first = sockets.AF_INET6 if prefer_ipv6 else sockets.AF_INET
+        self._first = socket.AF_INET6 if prefer_ipv6 else socket.AF_INET
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there is something to take."""

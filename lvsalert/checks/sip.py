@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import socket
 from collections.abc import Generator
 
 from lvsalert.checks import datagrams
@@ -11,7 +12,6 @@ from lvsalert.checks.lines import Lines, Refused, converse, words
 from lvsalert.checks.sweep import WRITE, Conversation, Repeating, Target
 from lvsalert.errors import UsageError
 from lvsalert.model import join_endpoint
-from lvsalert.startup import sockets
 
 PORT = 5060
 _STATUS = re.compile(rb"SIP/2\.0 (\d{3})\b")
@@ -24,7 +24,7 @@ def parse_login(text: str) -> str:
     return text
 
 
-def probe(login: str, sock: sockets.socket, target: Target) -> Repeating:
+def probe(login: str, sock: socket.socket, target: Target) -> Repeating:
     """Ask over UDP, again while no answer comes."""
     call = secrets.token_hex(8)
 
@@ -35,7 +35,7 @@ def probe(login: str, sock: sockets.socket, target: Target) -> Repeating:
     return datagrams.ask(_request(login, call, "UDP", sock, target), judge, sock)
 
 
-def probe_tcp(login: str, sock: sockets.socket, target: Target) -> Conversation:
+def probe_tcp(login: str, sock: socket.socket, target: Target) -> Conversation:
     """Ask over TCP."""
 
     def talk(lines: Lines) -> Generator[int, None, None]:
@@ -58,7 +58,7 @@ def _reason(status: bytes) -> str:
     return "" if found[1] == b"200" else f"answer: {words(status)}"
 
 
-def _request(login: str, call: str, over: str, sock: sockets.socket, target: Target) -> bytes:
+def _request(login: str, call: str, over: str, sock: socket.socket, target: Target) -> bytes:
     here, port, *_ = sock.getsockname()
     via = join_endpoint(here.partition("%")[0], port)
     user = login or f"ldirectord@{target.name}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, Reach
-from lvsalert.startup import NamedTuple
 
 
 class Query(NamedTuple):

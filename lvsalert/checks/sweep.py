@@ -12,16 +12,16 @@ import errno
 import heapq
 import os
 import select
+import socket
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from typing import Callable, Union
+from typing import Callable, NamedTuple, Union
 
 from lvsalert.checks.attempt import NOT_CONNECTED, SHORT, Attempt
 from lvsalert.checks.resolve import MAX_LOOKUPS, Address, Lookups
 from lvsalert.checks.waker import Waker
 from lvsalert.model import Result, State
-from lvsalert.startup import NamedTuple, sockets
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -67,7 +67,7 @@ class Within(NamedTuple):
     seconds: float
 
 
-Elsewhere = Callable[[Address, float], "tuple[sockets.socket, float]"]
+Elsewhere = Callable[[Address, float], "tuple[socket.socket, float]"]
 """Goes on with a host away from the sweep, whose socket to it is closed.
 
 It gets the host's address and the time (time.monotonic()) that the host has, and returns a
@@ -78,7 +78,7 @@ Repeating = Generator[Union[int, Within], None, Verdict]
 """A conversation in datagrams."""
 Roaming = Generator[Union[int, Within, Elsewhere], None, Verdict]
 """A conversation that may leave its socket."""
-Probe = Callable[[sockets.socket, Target], Roaming]
+Probe = Callable[[socket.socket, Target], Roaming]
 
 
 def sweep(
@@ -100,7 +100,7 @@ def sweep(
     descriptors run out. With ``datagrams`` the sockets are of UDP, each connected to its host, so
     that nobody else's answers arrive (udp(7)).
     """
-    kind = sockets.SOCK_DGRAM if datagrams else sockets.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
     runner = _Sweep(probe, kind, timeout, lookups, prefer_ipv6)
     try:
         return runner.run(targets, deadline, concurrency)
@@ -113,7 +113,7 @@ class _Sweep:
         self, probe: Probe, kind: int, timeout: float, lookups: int, prefer_ipv6: bool
     ) -> None:
         self._probe = probe
-        self._kind = kind | sockets.SOCK_NONBLOCK
+        self._kind = kind | socket.SOCK_NONBLOCK
         self._timeout = timeout
         self._max_lookups = lookups
         self._prefer_ipv6 = prefer_ipv6
@@ -201,7 +201,7 @@ class _Sweep:
         address = attempt.rest[0]
         now = time.monotonic()
         try:
-            attempt.sock = sock = sockets.socket(address.family, self._kind)
+            attempt.sock = sock = socket.socket(address.family, self._kind)
         except OSError as error:
             if error.errno in SHORT and self._active:
                 self._ready.appendleft(attempt)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+from typing import NamedTuple
 
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
-from lvsalert.startup import NamedTuple, sockets
 
 # As much as is read in search of a match.
 _MAX_SAID = 1 << 16
@@ -22,10 +23,10 @@ class Check(NamedTuple):
     match: re.Pattern[bytes] | None = None
 
 
-def probe(check: Check, sock: sockets.socket, _target: Target) -> Conversation:
+def probe(check: Check, sock: socket.socket, _target: Target) -> Conversation:
     """Connect, send, and read until the match is found or the server ends."""
     yield WRITE
-    code = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, "")
     said = b""
@@ -37,7 +38,7 @@ def probe(check: Check, sock: sockets.socket, _target: Target) -> Conversation:
             except BlockingIOError:
                 yield WRITE
         if check.send is not None:
-            sock.shutdown(sockets.SHUT_WR)
+            sock.shutdown(socket.SHUT_WR)
         while check.match is not None and not check.match.search(said):
             if len(said) > _MAX_SAID:
                 return Verdict(f"no match in {_MAX_SAID} bytes", said)

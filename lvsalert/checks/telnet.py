@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 
 from lvsalert.checks.sweep import READ, Conversation, Target, TimedOut, Verdict
 from lvsalert.errors import UsageError
-from lvsalert.startup import sockets
 
 _MOST_BYTES = 1 << 16
 _IAC, _DONT, _DO, _WONT, _WILL, _SB, _SE = 255, 254, 253, 252, 251, 250, 240
@@ -25,7 +25,7 @@ def parse_prompt(text: str) -> re.Pattern[bytes]:
         raise UsageError(f"{text!r} is not a regular expression: {error}") from None
 
 
-def probe(prompt: re.Pattern[bytes], sock: sockets.socket, _target: Target) -> Conversation:
+def probe(prompt: re.Pattern[bytes], sock: socket.socket, _target: Target) -> Conversation:
     """Refuse every option that the server offers or asks for, and wait for its prompt."""
     raw, said = b"", b""
     try:

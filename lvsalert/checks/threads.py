@@ -9,14 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.checks.resolve import MAX_LOOKUPS, Address, Lookups, numeric
 from lvsalert.checks.sweep import OUT_OF_TIME, Target, Verdict
 from lvsalert.checks.waker import Waker
 from lvsalert.checks.workers import MAX_THREADS, Workers
 from lvsalert.model import Result, State, join_endpoint
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

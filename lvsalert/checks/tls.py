@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 from lvsalert.errors import UsageError
-from lvsalert.startup import NamedTuple, sockets
 
 if TYPE_CHECKING:
     from lvsalert.checks.tcp import Check
@@ -98,7 +98,7 @@ def over(
     talk: Callable[[Stream, Target], Conversation],
     context: ssl.SSLContext,
     name: str,
-    sock: sockets.socket,
+    sock: socket.socket,
     target: Target,
 ) -> Conversation:
     """Lead the conversation that ``talk`` makes over TLS, with a server that is to be ``name``.
@@ -131,7 +131,7 @@ def over(
 
 
 def probe(
-    check: Check, context: ssl.SSLContext, sock: sockets.socket, target: Target
+    check: Check, context: ssl.SSLContext, sock: socket.socket, target: Target
 ) -> Conversation:
     """Connect, let TLS come up, and read until the match is found or the server ends."""
     # An IPv6 address is no server's name, whatever its zone.
@@ -162,7 +162,7 @@ class Stream:
     has something to return after ``wait``. ValueError for a name that cannot be a server's.
     """
 
-    def __init__(self, context: ssl.SSLContext, sock: sockets.socket, name: str | None) -> None:
+    def __init__(self, context: ssl.SSLContext, sock: socket.socket, name: str | None) -> None:
         self._sock = sock
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)

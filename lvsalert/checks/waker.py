@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-
-from lvsalert.startup import signals
+import signal
 
 
 class Waker:
@@ -23,7 +22,7 @@ class Waker:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._before: int | None = None
         with contextlib.suppress(ValueError):
-            self._before = signals.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -37,6 +36,6 @@ class Waker:
     def close(self) -> None:
         """Leave signals as they were."""
         if self._before is not None:
-            signals.set_wakeup_fd(self._before)
+            signal.set_wakeup_fd(self._before)
         os.close(self._reader)
         os.close(self._writer)

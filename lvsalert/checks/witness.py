@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 
 from lvsalert.checks.sweep import WRITE, Conversation, Target, Verdict, sweep
 from lvsalert.errors import LvsalertError
 from lvsalert.model import State, parse_port, split_endpoint
-from lvsalert.startup import sockets
 
 # Together shorter than the time for which other runs wait for the lock.
 _SECONDS = 3.0
@@ -44,9 +44,9 @@ def _any_accepts(targets: Sequence[Target]) -> bool:
     return any(each.state is State.GOOD or each.reason == _REFUSED for each in results)
 
 
-def _connect(sock: sockets.socket, _target: Target) -> Conversation:
+def _connect(sock: socket.socket, _target: Target) -> Conversation:
     yield WRITE
-    code = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, "")
     return Verdict("", b"")

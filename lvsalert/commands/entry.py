@@ -11,12 +11,13 @@ import contextlib
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
 from lvsalert.commands.stub import CANNOT_TELL, NOT_CAUGHT, is_monitor, name_of, write
-from lvsalert.startup import NamedTuple, imported, put_off_what_few_need, signals
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -78,13 +79,12 @@ def run_process(name: str, stdin: bytes | None = None) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 2)
         os.close(null)
-    put_off_what_few_need()
     read = _read_stdin if stdin is None else functools.partial(_text, stdin)
 
     def emit(outcome: Outcome) -> bool:
         return _emit(outcome) and stdout_open
 
-    os._exit(_run(name, sys.argv[1:], read, emit, signals.valid_signals() - NOT_CAUGHT))
+    os._exit(_run(name, sys.argv[1:], read, emit, signal.valid_signals() - NOT_CAUGHT))
 
 
 def run_for(name: str, argv: Sequence[str], stdin: bytes, emit: Callable[[Outcome], bool]) -> None:
@@ -93,7 +93,7 @@ def run_for(name: str, argv: Sequence[str], stdin: bytes, emit: Callable[[Outcom
     The environment and the working directory are this process's own. Where a signal ends it there
     is no outcome, but for the watchdog's, so that the other process runs the plug-in again.
     """
-    _run(name, argv, functools.partial(_text, stdin), emit, {signals.SIGALRM})
+    _run(name, argv, functools.partial(_text, stdin), emit, {signal.SIGALRM})
 
 
 def _run(
@@ -120,13 +120,13 @@ def _run(
         os._exit(CANNOT_TELL)
 
     for each in caught:
-        signals.signal(each, end)
+        signal.signal(each, end)
     try:
         module = name.replace(".", "_").replace("-", "_")
-        command: Command = imported(f"lvsalert.commands.{module}").run
+        command: Command = import_module(f"lvsalert.commands.{module}").run
         outcome = _follow(command(argv, os.environ, read_stdin), emit)
     except BaseException as error:
-        if isinstance(error, imported("lvsalert.director.outside").Inside):
+        if isinstance(error, import_module("lvsalert.director.outside").Inside):
             # The plug-in hears no answer.
             os._exit(CANNOT_TELL)
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_its_stdout)
@@ -145,14 +145,14 @@ def watchdog(seconds: float) -> Iterator[None]:
     import threading
 
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or getattr(signals.getsignal(signals.SIGALRM), "__module__", None) != __name__:
+    if not is_main or getattr(signal.getsignal(signal.SIGALRM), "__module__", None) != __name__:
         yield
         return
-    signals.setitimer(signals.ITIMER_REAL, seconds + _GRACE_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
     try:
         yield
     finally:
-        signals.setitimer(signals.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def end_quietly() -> None:
@@ -160,8 +160,8 @@ def end_quietly() -> None:
 
     It does nothing in a process of another kind, as ``watchdog`` does.
     """
-    if getattr(signals.getsignal(signals.SIGINT), "__module__", None) == __name__:
-        signals.signal(signals.SIGINT, lambda _number, _frame: os._exit(128 + signals.SIGINT))
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == __name__:
+        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(128 + signal.SIGINT))
 
 
 def _fill_standard_streams() -> bool:

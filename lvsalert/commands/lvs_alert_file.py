@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvsalert.commands.table_options import lookup
 from lvsalert.director import maintenance
@@ -19,7 +19,6 @@ from lvsalert.ldirectord.names import names_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.model import Protocol, parse_port
-from lvsalert.startup import NamedTuple
 
 
 class Upkeep(NamedTuple):

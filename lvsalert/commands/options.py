@@ -6,8 +6,8 @@ calls a redistribute program without arguments. The command line wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -17,7 +17,6 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.model import parse_port
 from lvsalert.mon.report import printable
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -40,18 +39,7 @@ class Surroundings(NamedTuple):
     given: dict[str, str]
 
 
-class _Option(click.Option):
-    """An option whose help is one line.
-
-    click would import inspect to unindent it, for every option of every run.
-    """
-
-    def __init__(self, *words: Any, help: str, **settings: Any) -> None:  # noqa: A002 - click's
-        super().__init__(*words, **settings)
-        self.help = help
-
-
-class EnvOption(_Option):
+class EnvOption(click.Option):
     """An option that looks into the environment given as the context's object."""
 
     @property
@@ -205,7 +193,6 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
         ):
             function = click.option(
                 *flags,
-                cls=_Option,
                 is_flag=True,
                 is_eager=True,
                 expose_value=False,
@@ -215,34 +202,6 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
         # mon puts the hosts right behind a monitor's last word, and none of them is an option.
         is_monitor = name.endswith(".monitor")
         settings = {"allow_interspersed_args": not is_monitor, "max_content_width": 100}
-        return click.command(name, cls=_Command, add_help_option=False, context_settings=settings)(
-            function
-        )
+        return click.command(name, add_help_option=False, context_settings=settings)(function)
 
     return make
-
-
-class _Command(click.Command):
-    """A command that has ``-p 80`` parsed as ``--port 80``.
-
-    click looks for a long option first, and before it goes on to the short ones it imports what it
-    takes to guess what might have been meant: a thirtieth of a run's start.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; what is not clearly an option is left to click as it is."""
-        return super().parse_args(ctx, list(self._spelled_out(args)))
-
-    def _spelled_out(self, args: Sequence[str]) -> Iterator[str]:
-        options = [each for each in self.params if isinstance(each, click.Option)]
-        named = {name: each for each in options for name in (*each.opts, *each.secondary_opts)}
-        left = iter(args)
-        for word in left:
-            option = named.get(word)
-            value = None if option is None or option.is_flag else next(left, None)
-            if option is None or (value is None and not option.is_flag):
-                yield from (word, *left)
-                return
-            yield option.opts[-1] if word in option.opts and len(word) == 2 else word
-            if value is not None:
-                yield value

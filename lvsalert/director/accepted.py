@@ -7,7 +7,7 @@ fail-over.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.ipvs.naming import Lookup
@@ -16,7 +16,6 @@ from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_servic
 from lvsalert.ldirectord.names import missing
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.model import VirtualService
-from lvsalert.startup import NamedTuple
 
 Find = Callable[[Sequence[str]], "Accepted | None"]
 """Finds what was accepted of the file at the first of these paths."""

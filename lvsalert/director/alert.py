@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.director.alert_entries import (
     Alert,
@@ -46,7 +46,6 @@ from lvsalert.ledger.records import NO_MEMORY, OPERATOR, LastRun, ServerMemory, 
 from lvsalert.model import RealServer, VirtualService, join_endpoint, split_endpoint
 from lvsalert.mon.alert_call import AlertCall, Event
 from lvsalert.mon.report import printable
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from lvsalert.director.file_rules import FileRules

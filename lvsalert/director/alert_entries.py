@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.director.reconcile import Author, Director
 from lvsalert.director.request import Request
@@ -14,7 +14,6 @@ from lvsalert.ipvs.table import Endpoint, Service
 from lvsalert.model import RealServer, VirtualService, canonical_address
 from lvsalert.mon.alert_call import AlertCall
 from lvsalert.mon.report import printable, reasons_of
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from lvsalert.director.file_rules import FileRules

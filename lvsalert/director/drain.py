@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from typing import Callable, Union
+from typing import Callable, NamedTuple, Union
 
 from lvsalert.director.accepted import file_with, no_such_service
 from lvsalert.director.policy import Member, Rules, Want, decide
@@ -28,7 +28,6 @@ from lvsalert.model import (
     parse_forwarding,
 )
 from lvsalert.mon.report import printable
-from lvsalert.startup import NamedTuple
 
 Drained = tuple[VirtualService, Endpoint]
 

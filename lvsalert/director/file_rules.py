@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from lvsalert.director import maintenance
 from lvsalert.director.verdicts import Verdict
@@ -14,7 +14,6 @@ from lvsalert.ldirectord.file import FileService, Server
 from lvsalert.ldirectord.watches import number_of, watches_of
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.model import Forwarding, RealServer, canonical_address
-from lvsalert.startup import NamedTuple
 
 
 class Overrides(NamedTuple):

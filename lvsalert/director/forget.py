@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvs.table import Table
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.startup import NamedTuple
 
 
 class Outcome(NamedTuple):

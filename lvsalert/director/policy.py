@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ipvs.plan import put_in, take_out
 from lvsalert.ipvs.table import Endpoint, Service
 from lvsalert.ledger.records import NO_MEMORY, ServerMemory
 from lvsalert.model import Forwarding, RealServer, VirtualService
-from lvsalert.startup import NamedTuple
 
 # The part of its weight that a server starts with when it comes back slowly.
 _FIRST_STEP = 0.1

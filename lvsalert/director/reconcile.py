@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
 from lvsalert.ipvs.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
@@ -24,7 +24,6 @@ from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.text import Words
 from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
-from lvsalert.startup import NamedTuple
 
 _DAY = 86400.0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.director.policy import Floor
 from lvsalert.errors import UsageError
 from lvsalert.model import Forwarding, Protocol, canonical_address, split_endpoint
 from lvsalert.mon.alert_call import AlertCall, Event
-from lvsalert.startup import NamedTuple
 
 # Our monitors' exit status for "nothing was judged"; their summary then names nobody.
 _CANNOT_TELL = 3

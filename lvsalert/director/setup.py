@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.director import maintenance
 from lvsalert.director.file_commands import note_text
@@ -21,7 +22,6 @@ from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import DIRECTOR, OPERATOR, Cause, LastRun, ServerMemory
 from lvsalert.model import RealServer, VirtualService, join_endpoint
-from lvsalert.startup import NamedTuple
 
 
 class FirstCheck(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from typing import NamedTuple
 
 from lvsalert.director.accepted import News, news_of
 from lvsalert.errors import LvsalertError, UsageError
@@ -21,7 +22,6 @@ from lvsalert.ledger.reader import ask_ledger
 from lvsalert.ledger.records import NO_MEMORY, Cause, LastVerdict, ServerMemory, Stop, Unjudged
 from lvsalert.ledger.text import Words
 from lvsalert.model import join_endpoint
-from lvsalert.startup import NamedTuple
 
 # How many of the last changes of a real server are told.
 _LAST_CHANGES = 5

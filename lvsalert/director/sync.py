@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.ldirectord.file import OPTION, DirectorFile
 from lvsalert.ldirectord.watches import shared_watches
@@ -10,7 +11,6 @@ from lvsalert.ledger.records import LastRun
 from lvsalert.mon import client
 from lvsalert.mon.alert_call import Event
 from lvsalert.mon.client import MonState, Opstatus
-from lvsalert.startup import NamedTuple
 
 
 class Call(NamedTuple):

@@ -6,6 +6,7 @@ import datetime
 import functools
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.director.reconcile import Author, Director, Proposal, entry_text, reconcile
 from lvsalert.errors import LvsalertError, NotDoneError
@@ -16,7 +17,6 @@ from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import DIRECTOR, OPERATOR, Cause, ServerMemory
 from lvsalert.ledger.text import Words
 from lvsalert.model import Forwarding, RealServer, split_endpoint
-from lvsalert.startup import NamedTuple
 
 
 class Undone(NamedTuple):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Container, Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.director.policy import Member, Want
 from lvsalert.ipvs.table import Endpoint
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import OPERATOR, Cause, LastVerdict
 from lvsalert.model import RealServer
-from lvsalert.startup import NamedTuple
 
 # What was heard further in the future than this (seconds) was heard before the clock was set back.
 _BELIEVABLE = 5.0

@@ -7,9 +7,9 @@ import pwd
 import stat
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
-from lvsalert.startup import NamedTuple
 
 READ = stat.S_IROTH
 RUN = stat.S_IXOTH

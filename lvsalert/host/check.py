@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from lvsalert.checks.icmp_socket import EchoSocket
 from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
@@ -16,7 +17,6 @@ from lvsalert.host import access, install, running_mon
 from lvsalert.host.running_mon import CAP_NET_ADMIN, CAP_NET_RAW
 from lvsalert.ipvs.ipvsadm import Ipvsadm, lock_path
 from lvsalert.mon.plugins import PLUGINS, searched
-from lvsalert.startup import NamedTuple
 
 # Where the door to the kernel looks for a program that is named without a folder.
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"

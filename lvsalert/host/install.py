@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from lvsalert.errors import NotDoneError
 from lvsalert.host import access
@@ -34,7 +35,6 @@ from lvsalert.host.plugins import (
     system_files,
 )
 from lvsalert.ipvs.ipvsadm import DEFAULT_STATE_DIR
-from lvsalert.startup import NamedTuple
 
 _PACKAGES = ("lvsalert", "click", "icmplib", "requests")
 

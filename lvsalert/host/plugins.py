@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.mon.plugins import FOLDERS, PLUGINS
-from lvsalert.startup import NamedTuple
 from lvsalert.templates import filled
 
 STATE_DIR_MODE = 0o770

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.mon.plugins import MON_CF
-from lvsalert.startup import NamedTuple
 
 _AUTH = "/etc/mon/auth.cf"
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, ResolveError, UsageError
 from lvsalert.model import (
@@ -15,7 +16,6 @@ from lvsalert.model import (
     parse_port,
     split_endpoint,
 )
-from lvsalert.startup import NamedTuple, sockets
 
 Lookup = Callable[[Iterable[str], int], Mapping[str, Sequence[str]]]
 """Names and an address family to each name's numeric addresses, none where it has none."""
@@ -43,7 +43,7 @@ def virtual_service(
     if protocol is Protocol.FWMARK:
         if not is_mark or len(text) > 10 or not 1 <= int(text) < 2**32:
             raise UsageError(f"{text!r} is not a firewall mark: a whole number from 1")
-        family = sockets.AF_INET6 if ipv6_fwmark else sockets.AF_INET
+        family = socket.AF_INET6 if ipv6_fwmark else socket.AF_INET
         return VirtualService(protocol, "", 0, int(text), family)
     name, port = split_endpoint(text)
     if port is None:
@@ -51,11 +51,11 @@ def virtual_service(
     number = 0 if port == "0" else parse_port(port, protocol.name.lower())
     address = canonical_address(name)
     if address is None:
-        found = sorted(lookup([name], sockets.AF_UNSPEC)[name])
+        found = sorted(lookup([name], socket.AF_UNSPEC)[name])
         if not found:
             raise ResolveError(f"{name}: no address found")
         address = found[0]
-    family = sockets.AF_INET6 if ":" in address else sockets.AF_INET
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return VirtualService(protocol, address, number, 0, family)
 
 
@@ -131,6 +131,6 @@ def entry_of(virtual: VirtualService, real: RealServer) -> RealServer:
     The kernel tunnels to either family.
     """
     is_tunnelled = real.forwarding is Forwarding.TUNNELLING
-    if not is_tunnelled and (":" in real.address) != (virtual.family == sockets.AF_INET6):
+    if not is_tunnelled and (":" in real.address) != (virtual.family == socket.AF_INET6):
         raise UsageError(f"{real.address} is of another address family than {virtual}")
     return real

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from lvsalert.ipvs.table import Endpoint, Service, Table
 from lvsalert.model import Forwarding, RealServer, VirtualService
-from lvsalert.startup import NamedTuple
 
 
 class Change(NamedTuple):

@@ -10,17 +10,16 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from lvsalert.startup import NamedTuple, signals
+from typing import Any, NamedTuple
 
 _CHUNK = 1 << 16
 # poll(2) takes no more milliseconds than fit into an int.
 _LONGEST_POLL = 3600.0
 # Python ignores them, and a program would go on doing so.
-_IGNORED = (signals.SIGPIPE, signals.SIGXFSZ)
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Answer(NamedTuple):
@@ -103,7 +102,7 @@ class _Process:
         if not self._has_ended:
             # What it may have started itself would otherwise keep the lock.
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.killpg(self._pid, signals.SIGKILL)
+                os.killpg(self._pid, signal.SIGKILL)
                 os.waitpid(self._pid, 0)
 
     def answer(self, deadline: float) -> Answer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import socket
+from typing import NamedTuple
 
 from lvsalert.errors import IpvsadmError, UsageError
 from lvsalert.model import (
@@ -13,7 +15,6 @@ from lvsalert.model import (
     canonical_address,
     family_of,
 )
-from lvsalert.startup import NamedTuple, sockets
 
 Endpoint = tuple[str, int]
 """A real server's address and port, by which the kernel tells entries of a service apart."""
@@ -113,7 +114,7 @@ def _virtual_of(verb: str, text: str) -> VirtualService:
     given, kind, name, *rest = text.split()
     if given != verb:
         raise ValueError(given)
-    family = sockets.AF_INET6 if "-6" in rest else sockets.AF_INET
+    family = socket.AF_INET6 if "-6" in rest else socket.AF_INET
     return _virtual_service(_PROTOCOL_WORDS[kind], name, family)
 
 
@@ -198,6 +199,6 @@ def _service_of_row(words: list[str]) -> VirtualService | None:
     if kind in ("TCP", "UDP", "SCTP"):
         return _virtual_service(Protocol[kind], words[1], 0)
     if kind == "FWM":
-        family = sockets.AF_INET6 if "IPv6" in words else sockets.AF_INET
+        family = socket.AF_INET6 if "IPv6" in words else socket.AF_INET
         return _virtual_service(Protocol.FWMARK, words[1], family)
     return None

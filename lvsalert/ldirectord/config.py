@@ -7,14 +7,13 @@ ends it, an empty one too. The values are those that ldirectord works with, defa
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from lvsalert.ldirectord.directives import Settings
 from lvsalert.ldirectord.readers import EMAIL_STATES, SERVICE_PORTS
 from lvsalert.ldirectord.sections import ConfigError, Section, Sections, read_sections
 from lvsalert.ldirectord.servers import ConfiguredServer, WrittenAddress, address_range, read_port
 from lvsalert.model import Protocol
-from lvsalert.startup import NamedTuple
 
 __all__ = [
     "Check",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from lvsalert.ldirectord import readers as read
-from lvsalert.startup import NamedTuple
 
 
 class Settings:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvs.naming import Lookup
@@ -18,7 +20,6 @@ from lvsalert.ldirectord.config import (
 )
 from lvsalert.ldirectord.names import Names, Resolver
 from lvsalert.model import Forwarding, Protocol, RealServer, VirtualService, canonical_address
-from lvsalert.startup import NamedTuple, sockets
 
 FOLDERS = ("/etc/ha.d", "/etc/ha.d/conf")
 DEFAULT_FILE = "ldirectord.cf"
@@ -238,7 +239,7 @@ def source_of(service: FileService) -> tuple[str, str]:
     """
     virtual = service.virtual
     if virtual.protocol is Protocol.FWMARK:
-        group = f"fwm{'6' if virtual.family == sockets.AF_INET6 else ''}-{virtual.fwmark}"
+        group = f"fwm{'6' if virtual.family == socket.AF_INET6 else ''}-{virtual.fwmark}"
     else:
         address = virtual.address.replace(":", ".")
         group = f"{virtual.protocol.name.lower()}-{address}-{virtual.port}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
 from lvsalert.ldirectord.watches import Watch, shared_watches
 from lvsalert.model import VirtualService
 from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
-from lvsalert.startup import NamedTuple
 from lvsalert.templates import filled
 
 BETWEEN = "LVSALERT_BETWEEN"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 
 from lvsalert.errors import LvsalertError, ResolveError
 from lvsalert.ipvs.naming import Lookup
 from lvsalert.ldirectord.config import ConfiguredService
 from lvsalert.model import canonical_address
-from lvsalert.startup import sockets
 
 Names = Mapping[str, str]
 """Names to their addresses; in front of each name stands the family, ``4 web1`` or ``6 web1``."""
@@ -91,4 +91,4 @@ def _names(service: ConfiguredService) -> Iterator[str]:
 
 
 def _key(name: str, family: int) -> str:
-    return f"{6 if family == sockets.AF_INET6 else 4} {name}"
+    return f"{6 if family == socket.AF_INET6 else 4} {name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from lvsalert.ldirectord.servers import (
     read_virtual,
 )
 from lvsalert.model import Protocol
-from lvsalert.startup import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,7 @@ class _Reader:
         return found
 
     def _open(self, virtual: re.Match[str]) -> None:
-        family = sockets.AF_INET6 if virtual.group(1) else sockets.AF_INET
+        family = socket.AF_INET6 if virtual.group(1) else socket.AF_INET
         with self._at(self._line, "virtual6" if virtual.group(1) else "virtual") as notes:
             address = read_virtual(virtual.group(2), family, notes)
         protocol = Protocol.UDP if address.port in ("53", "domain") else Protocol.TCP
@@ -179,7 +179,7 @@ class _Reader:
 
     def _take_server(self, section: Section, name: str, value: str, notes: list[str]) -> None:
         plain = name.rstrip("6")
-        wanted = plain + ("6" if section.family == sockets.AF_INET6 else "")
+        wanted = plain + ("6" if section.family == socket.AF_INET6 else "")
         if name != wanted:
             raise UsageError(f"write {wanted} in this virtual service")
         if plain == "real":
@@ -201,7 +201,7 @@ class _Reader:
             if line[0].isspace():
                 raise UsageError("is indented but below no virtual service; an empty line ends one")
             if name in ("fallback", "fallback6"):
-                family = sockets.AF_INET6 if name == "fallback6" else sockets.AF_INET
+                family = socket.AF_INET6 if name == "fallback6" else socket.AF_INET
                 self._found.fallbacks[family] = self._common_fallback(value, family, notes)
             elif name in GLOBAL:
                 self._set(self._found.common, name, GLOBAL[name], value, notes)
@@ -249,7 +249,7 @@ class _Reader:
         """End a virtual service: what needs its protocol can be read now."""
         self._section = None
         protocol = section.protocol.name.lower()
-        six = "6" if section.family == sockets.AF_INET6 else ""
+        six = "6" if section.family == socket.AF_INET6 else ""
         if section.own_fallback is not None:
             line, address = section.own_fallback
             with self._at(line, f"fallback{six}") as notes:
@@ -279,7 +279,7 @@ def _read_protocol(value: str, section: Section, notes: list[str]) -> Protocol:
 
 
 def _read_netmask(value: str, family: int) -> str:
-    if family == sockets.AF_INET6:
+    if family == socket.AF_INET6:
         if not _PREFIX.fullmatch(value) or not 1 <= int(value) <= 128:
             raise UsageError(f"{value!r} is not a prefix length: 1 to 128")
         return str(int(value))

@@ -8,11 +8,12 @@ names of ports, in services(5).
 from __future__ import annotations
 
 import re
+import socket
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord import perl_regex
 from lvsalert.model import MAX_WEIGHT, Forwarding, canonical_address, parse_forwarding
-from lvsalert.startup import NamedTuple, sockets
 
 MAX_RANGE = 65536
 """How many real servers one line may name."""
@@ -124,7 +125,7 @@ def read_real(text: str, family: int, notes: list[str]) -> list[ConfiguredServer
     first = read_address(match.group(1), family, notes)
     port = read_port(match.group(3) or "0")
     last = read_address(match.group(2), family, notes) if match.group(2) else ""
-    if last and family == sockets.AF_INET6:
+    if last and family == socket.AF_INET6:
         raise UsageError(f"{text!r} is a range, which IPv6 has not")
     if last and _is_numeric(first) and _is_numeric(last):
         addresses, last = address_range(first, last), ""
@@ -205,15 +206,15 @@ def read_address(text: str, family: int, notes: list[str]) -> str:
     address = canonical_address(bare, family)
     if address is not None:
         return address
-    version = "IPv6" if family == sockets.AF_INET6 else "IPv4"
+    version = "IPv6" if family == socket.AF_INET6 else "IPv4"
     try:
-        packed = sockets.inet_aton(bare)
+        packed = socket.inet_aton(bare)
     except (OSError, UnicodeEncodeError):
         if _NAME.fullmatch(bare) and not re.fullmatch(r"[0-9.]*", bare):
             return bare
     else:
-        if family == sockets.AF_INET and _NAME.fullmatch(bare):
-            address = sockets.inet_ntoa(packed)
+        if family == socket.AF_INET and _NAME.fullmatch(bare):
+            address = socket.inet_ntoa(packed)
             notes.append(f"{bare!r} is read as {address}, as by getaddrinfo(3)")
             return address
     raise UsageError(f"{text!r} is not an {version} address or a name")
@@ -230,7 +231,7 @@ def read_port(text: str, protocol: str | None = None) -> int:
             return number
     else:
         try:
-            return sockets.getservbyname(text, *([protocol] if protocol else []))
+            return socket.getservbyname(text, *([protocol] if protocol else []))
         except (OSError, UnicodeEncodeError):
             pass
     raise UsageError(f"{text!r} is not a port: 0 to 65535 or a name of /etc/services")
@@ -241,7 +242,7 @@ def address_range(first: str, last: str) -> list[str]:
 
     UsageError where they are the wrong way round or more than MAX_RANGE.
     """
-    start, end = (int.from_bytes(sockets.inet_aton(each), "big") for each in (first, last))
+    start, end = (int.from_bytes(socket.inet_aton(each), "big") for each in (first, last))
     if not 0 <= end - start < MAX_RANGE:
         raise UsageError(f"{first}->{last} is not a range of up to {MAX_RANGE} addresses")
-    return [sockets.inet_ntoa(number.to_bytes(4, "big")) for number in range(start, end + 1)]
+    return [socket.inet_ntoa(number.to_bytes(4, "big")) for number in range(start, end + 1)]

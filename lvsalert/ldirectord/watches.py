@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.ldirectord.config import Check
 from lvsalert.ldirectord.file import DirectorFile, FileService, Server, source_of
@@ -16,7 +17,6 @@ from lvsalert.ldirectord.monitors import PING, monitor_of
 from lvsalert.ldirectord.perl_regex import translate
 from lvsalert.model import Protocol, VirtualService, join_endpoint
 from lvsalert.mon.plugins import lacking
-from lvsalert.startup import NamedTuple
 
 _MADE = re.compile(r"(?:(?:tcp|udp|sctp)-[0-9a-f.]+-\d+|fwm6?-\d+)(?:-(\d+))?", re.ASCII)
 # Checks that never fail a real server: nothing is to be watched.

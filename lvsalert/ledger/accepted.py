@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.ledger.text import options_of, options_text
-from lvsalert.startup import NamedTuple
 
 # What a file says is kept as bytes, since it may hold some that are no text.
 SCHEMA = """

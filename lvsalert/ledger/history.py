@@ -6,8 +6,10 @@ import contextlib
 import datetime
 import os
 import re
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ipvs.naming import Lookup
@@ -18,7 +20,6 @@ from lvsalert.ledger.records import OPERATOR
 from lvsalert.ledger.text import Words
 from lvsalert.ledger.timeline import Lane, OutTime
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
-from lvsalert.startup import NamedTuple, sockets
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
@@ -123,7 +124,7 @@ def server_names(text: str, lookup: Lookup) -> list[str]:
     """
     host, port = split_endpoint(text)
     address = canonical_address(host)
-    addresses = lookup([host], sockets.AF_UNSPEC)[host] if address is None else [address]
+    addresses = lookup([host], socket.AF_UNSPEC)[host] if address is None else [address]
     if not addresses:
         raise UsageError(f"{host}: no address found")
     return [_joined(each, port) for each in addresses]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from lvsalert.ledger.database import FILE_NAME, CorruptError
 from lvsalert.ledger.text import Words, words_of, words_text
-from lvsalert.startup import NamedTuple
 
 # ``was`` and ``became`` are in words of ipvsadm, ``before`` and ``after`` in those of the log.
 #

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from lvsalert.startup import NamedTuple
+from typing import NamedTuple
 
 OPERATOR = "operator"
 """The cause that a person sets."""

@@ -11,8 +11,7 @@ import html
 import math
 import re
 from collections.abc import Iterator, Sequence
-
-from lvsalert.startup import NamedTuple
+from typing import NamedTuple
 
 _WIDTH = 1000.0
 _MARGIN = 16.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import NamedTuple
 
 from lvsalert.errors import UsageError
-from lvsalert.startup import NamedTuple
 
 # An exit status, wait(2).
 _STATUS = re.compile(r"[0-9]{1,3}")

@@ -11,11 +11,10 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.model import join_endpoint, parse_port, split_endpoint
-from lvsalert.startup import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lvsalert.model import Result, State
-from lvsalert.startup import NamedTuple
 
 # What a server said is shown up to this many bytes and lines.
 _SAID_BYTES = 2000

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from lvsalert.startup import NamedTuple
+from typing import NamedTuple
 
 # What mon reads of a datagram at most is more; a report's first lines are enough.
 _MOST_DETAIL = 8000

@@ -15,14 +15,13 @@ import select
 import socket
 import threading
 import time
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from lvsalert.errors import LvsalertError
 from lvsalert.mon import client
 from lvsalert.mon.trap import Trap
 from lvsalert.resident import wire
 from lvsalert.resident.watch import Watch, failed_of
-from lvsalert.startup import NamedTuple
 
 # A message with a call in it may be as long as an environment.
 _MOST_BYTES = 1 << 20

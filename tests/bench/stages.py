@@ -40,10 +40,8 @@ class Watch:
 
 def main():
     """Run the monitor, and print the stages."""
-    from lvsalert import startup
     from lvsalert.commands import entry
 
-    startup.put_off_what_few_need()
     module = __import__(f"lvsalert.commands.{sys.argv[2]}", fromlist=["run"])
     if sys.argv[2] == "fping_monitor":
         # Which imports it when it sends the first request.

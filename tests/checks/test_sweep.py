@@ -17,7 +17,6 @@ from lvsalert.checks import http
 from lvsalert.checks import sweep as sweep_module
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, Verdict, sweep
 from lvsalert.model import Result, State
-from lvsalert.startup import sockets
 from tests.harness import misbehaving
 from tests.harness.misbehaving import Client, Misbehaving, refusing, unanswering
 from tests.harness.places import CHECKOUT, free_port, join, split
@@ -267,7 +266,7 @@ def test_no_more_hosts_at_once_than_asked_for() -> None:
 
 def _with_socket(made_by: Any) -> types.SimpleNamespace:
     """Return what the sweep knows of sockets, where `made_by` makes them."""
-    return types.SimpleNamespace(**{**vars(sockets), "socket": made_by})
+    return types.SimpleNamespace(**{**vars(socket), "socket": made_by})
 
 
 def test_lack_of_descriptors_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +275,7 @@ def test_lack_of_descriptors_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
     def none_left(*_: Any) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(sweep_module, "sockets", _with_socket(none_left))
+    monkeypatch.setattr(sweep_module, "socket", _with_socket(none_left))
     results = swept(targets("127.0.0.1:80", "127.0.0.2:80"))
     assert [each.state for each in results] == [State.UNKNOWN] * 2
     assert [each.reason for each in results] == ["Too many open files"] * 2
@@ -284,7 +283,7 @@ def test_lack_of_descriptors_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_descriptors_that_run_out_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where some sockets can be had, all hosts get theirs one after the other."""
-    real, given = sockets.socket, []
+    real, given = socket.socket, []
 
     def scarce(*arguments: Any, **more: Any) -> socket.socket:
         if threading.current_thread() is not threading.main_thread():
@@ -295,7 +294,7 @@ def test_descriptors_that_run_out_are_waited_for(monkeypatch: pytest.MonkeyPatch
         return given[-1]
 
     with Misbehaving(PAGE) as server, monkeypatch.context() as patch:
-        patch.setattr(sweep_module, "sockets", _with_socket(scarce))
+        patch.setattr(sweep_module, "socket", _with_socket(scarce))
         results = swept(targets(*[server.place] * 20))
     assert reasons(results) == [""] * 20
 

@@ -14,9 +14,9 @@ from lvsalert.checks import http, http_tls, tls
 from lvsalert.checks.sweep import READ, Target, TimedOut, Verdict
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
-    from lvsalert.startup import sockets
     from tests.harness.certificates import Authority
 
 PAGE = b"test page\n" * 3000
@@ -112,7 +112,7 @@ def contexts(authority: Authority) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 def talk(trusted: ssl.SSLContext, wire: Wire, late_after: int | None = None) -> Verdict:
     """Return the verdict of the probe; its time is up after so many waits, or when none can end."""
-    probe = http_tls.probe(CHECK, trusted, cast("sockets.socket", wire), TARGET)
+    probe = http_tls.probe(CHECK, trusted, cast("socket.socket", wire), TARGET)
     try:
         wanted = next(probe)
         for count in itertools.count(1):

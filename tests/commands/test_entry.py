@@ -284,32 +284,6 @@ def test_module_that_cannot_be_imported_is_a_bug_too() -> None:
     assert done.stdout.startswith(b"\nhttp.monitor: a bug: ModuleNotFoundError: import of click")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "is_loaded"),
-    [(("--version",), False), (("--help",), True)],
-    ids=["version", "help"],
-)
-@pytest.mark.parametrize("module", ["http_monitor", "lvs_alert", "lvs_director"])
-def test_module_that_only_help_takes_waits_for_it(
-    module: str, arguments: tuple[str, ...], is_loaded: bool
-) -> None:
-    """Inspect, with all that it draws in, is loaded when click shows help, and then works."""
-    code = (
-        f"import os, sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
-        f"from lvsalert.commands.entry import {module}\n"
-        "os._exit = lambda status: sys.exit(0 if 'ast' in sys.modules else 1)\n"
-        f"{module}()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path += {sys.path!r}; {code}", *arguments],
-        capture_output=True,
-        timeout=patience(),
-        check=False,
-    )
-    assert (done.returncode == 0, done.stderr) == (is_loaded, b"")
-    assert done.stdout.startswith(b"Usage: " if is_loaded else b"lvsalert ")
-
-
 @pytest.mark.parametrize("way", [(), ("--user", "me")], ids=["sweep", "requests"])
 def test_regular_expression_that_explodes_ends_with_3(way: tuple[str, ...]) -> None:
     """An expression that would take years is broken off a little after the deadline."""

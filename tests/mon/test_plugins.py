@@ -83,7 +83,7 @@ def test_every_monitor_is_named_wherever_it_has_to_be(name: str) -> None:
     """A monitor has its command, a script for a checkout, and a program of the package."""
     function = name.replace(".", "_")
     script = (CHECKOUT / "mon.d" / name).read_text(encoding="utf-8")
-    assert script.rstrip().endswith(f"{function}()")
+    assert script.endswith(f'\nrun("{name}")\n')
     declared = configparser.ConfigParser()
     declared.read(CHECKOUT / "setup.cfg", encoding="utf-8")
     programs = declared["options.entry_points"]["console_scripts"].split("\n")

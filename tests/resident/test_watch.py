@@ -84,7 +84,7 @@ def test_what_holds_is_what_mon_hears(
         before = made.told
         assert made.check(each) is (made.told != before)
     last = frozenset({"a", "d"})
-    told = [made.check(last) for _ in range(3)]
+    for _ in range(3):
+        made.check(last)
     assert made.told == last
     assert not made.check(last)
-    assert sum(told) <= 2
