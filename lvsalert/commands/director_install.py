@@ -129,6 +129,7 @@ def _commands() -> list[str]:
         f"modprobe --all {' '.join(modules())}",
         "systemctl daemon-reload",
         "systemctl enable --now lvsalert.socket",
+        "systemctl try-restart lvsalert",
         "systemctl restart mon",
     ]
 

@@ -56,9 +56,8 @@ def run(program: str) -> NoReturn:
     _end_on_signals(program)
     stdin: bytes | None = None
     path = os.environ.get("LVSALERT_SOCKET", wire.DEFAULT_SOCKET)
-    if path and program not in _NEVER and _has_streams():
-        # By hand nobody is made to type it.
-        if program.endswith(".alert") and "MON_ALERTTYPE" in os.environ:
+    if path and _is_for_resident(program, path) and _has_streams():
+        if program.endswith(".alert"):
             stdin = _read_all(0)
         answer = _ask(path, program, stdin or b"")
         if answer is not None:
@@ -68,6 +67,19 @@ def run(program: str) -> NoReturn:
     from lvsalert.commands.entry import run_process
 
     run_process(program, stdin)
+
+
+def _is_for_resident(program: str, path: str) -> bool:
+    """Return whether the resident does for this call just what the plug-in would do.
+
+    What a person calls by hand is that person's, and a run has its own user's rights.
+    """
+    if program in _NEVER or (program.endswith(".alert") and "MON_ALERTTYPE" not in os.environ):
+        return False
+    try:
+        return os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _end_on_signals(program: str) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 
+from lvsalert.director.outside import need_outside
 from lvsalert.errors import IpvsadmError, LockTimeoutError, LvsalertError
 from lvsalert.ipvs.ipvsadm import FALLBACK_LOCK, Ipvsadm, lock_path
 from lvsalert.ipvs.plan import Change, plan
@@ -138,6 +139,8 @@ def _locked(director: Director) -> Iterator[None]:
         except LockTimeoutError:
             raise
         except IpvsadmError:
+            # The resident's sandbox may be what closes it.
+            need_outside()
             stack.enter_context(director.door.locked(FALLBACK_LOCK, director.lock_timeout))
         yield
 

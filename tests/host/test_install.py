@@ -187,7 +187,8 @@ def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
         assert done.returncode == 0
         assert str(tree) not in done.stderr
     assert told.endswith(
-        "\nsystemctl daemon-reload\nsystemctl enable --now lvsalert.socket\nsystemctl restart mon\n"
+        "\nsystemctl daemon-reload\nsystemctl enable --now lvsalert.socket"
+        "\nsystemctl try-restart lvsalert\nsystemctl restart mon\n"
     )
     assert (tree / "var/lib/lvsalert").stat().st_mode & 0o7777 == 0o770
 

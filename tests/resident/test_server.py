@@ -159,6 +159,36 @@ def test_people_s_programs_run_outside(resident: Resident, tmp_path: Path) -> No
             assert lines[-1] == f"stop {call.process.pid}"
 
 
+def test_what_a_person_calls_runs_by_itself(resident: Resident, tmp_path: Path) -> None:
+    """An alert by hand is the person's, with the person's name and rights."""
+    table = Table(tmp_path)
+    words = ["-u", "-R", "192.0.2.1"]
+    call = Call(resident, "lvs.alert", *words, environment=table.environment)
+    assert call.result[0] == 0
+    assert table.serving == "192.0.2.1"
+    assert resident.workers() == []
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to be another user")
+def test_a_call_of_another_user_runs_by_itself(resident: Resident) -> None:
+    """Root's does too, where the resident is mon's."""
+    shutil.chown(resident.path, "nobody")
+    assert Call(resident, "tcp.monitor", "--version").result[0] == 0
+    assert resident.workers() == []
+
+
+def test_a_state_directory_that_is_closed_to_it_is_the_plug_ins(
+    resident: Resident, tmp_path: Path
+) -> None:
+    """The sandbox may do so: the plug-in then does what it does without a resident."""
+    table = Table(tmp_path)
+    (tmp_path / "state" / "lock").mkdir()
+    call = table.alert(resident, "", 1000)
+    assert call.result[0] == 0
+    assert table.serving == HOSTS
+    resident.wait_for_workers(0)
+
+
 def test_an_expression_that_explodes_stops_nobody(resident: Resident) -> None:
     """It is broken off after its time, and others go on meanwhile."""
     page = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 64 + b"!"
