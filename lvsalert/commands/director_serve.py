@@ -69,8 +69,9 @@ def serve_command(path: str, mon: tuple[str, int], trap: tuple[str, int] | None)
     What a monitor with --between has checked it goes on checking, and tells mon of a change by a
     trap, until mon calls no more.
     """
-    listener = _listener(path)
     _warm_up()
+    # From its socket on it takes calls at once.
+    listener = _listener(path)
     stay_inside()
     leave_signals()
     calls, called = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
