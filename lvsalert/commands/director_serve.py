@@ -14,6 +14,7 @@ from typing import NoReturn
 from lvsalert import checks, commands
 from lvsalert.commands import entry
 from lvsalert.commands.entry import Outcome
+from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
 from lvsalert.commands.options import Parsed, command, option
 from lvsalert.commands.stub import leave_signals
@@ -47,14 +48,7 @@ _FIRST = 3
     metavar="PATH",
     help="Where to listen, unless systemd has handed a socket over.",
 )
-@option(
-    "--mon",
-    type=Parsed("place", client.parse_address),
-    default=f"127.0.0.1:{client.DEFAULT_PORT}",
-    show_default=True,
-    metavar="HOST[:PORT]",
-    help="Where mon takes commands.",
-)
+@mon_option
 @option(
     "--trap",
     type=Parsed("place", client.parse_address),

@@ -10,15 +10,17 @@ from lvsalert.commands.monitoring import password_of
 from lvsalert.commands.options import Parsed, number, option
 from lvsalert.mon import client
 
+mon_option = option(
+    "--mon",
+    type=Parsed("place", client.parse_address),
+    default=f"127.0.0.1:{client.DEFAULT_PORT}",
+    show_default=True,
+    metavar="HOST[:PORT]",
+    help="Where mon takes commands.",
+)
+
 mon_options = together(
-    option(
-        "--mon",
-        type=Parsed("place", client.parse_address),
-        default=f"127.0.0.1:{client.DEFAULT_PORT}",
-        show_default=True,
-        metavar="HOST[:PORT]",
-        help="Where mon takes commands.",
-    ),
+    mon_option,
     option("--user", metavar="NAME", help="Log in as this user of mon's."),
     password_file_option,
     option(
