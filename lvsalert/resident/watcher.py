@@ -51,6 +51,13 @@ class _Service:
         self.detail = ""
         self.is_telling = False
         self.is_dropped = False
+        # What mon was told to have failed, and until when (epoch) that second may last.
+        self.said: frozenset[str] = frozenset()
+        self.said_until = 0
+
+    def say(self, failed: frozenset[str]) -> None:
+        """Note what mon hears now; it may be a second until it looks at it."""
+        self.said, self.said_until = failed, int(time.time()) + 1
 
 
 class Watcher:
@@ -104,6 +111,8 @@ class Watcher:
         known.call = call
         failed = failed_of(int(status), stdout.decode("utf-8", "surrogateescape"))
         known.watch.call(failed, now)
+        if failed is not None:
+            known.say(failed)
 
     def _push(self, service: _Service, now: float) -> None:
         """Have a service checked a while from now; services take turns within their time."""
@@ -170,25 +179,25 @@ class Watcher:
             service.sock = None
 
     def _tell(self, service: _Service) -> None:
-        """Send mon what it is to know, until it knows that; a thread's work."""
-        last_second = 0
+        """Send mon what it is to know, until it knows that; a thread's work.
+
+        mon takes up to a second to let a client in, so that it is asked only behind the trap.
+        """
         while not service.is_dropped:
             told = service.watch.told
-            if self._knows(service, told):
-                with self._telling:
-                    # Something may have changed while mon was asked.
-                    service.is_telling = service.watch.told != told and not service.is_dropped
-                    if not service.is_telling:
-                        return
-                continue
-            # Of two words in one second the failure stands.
-            while int(time.time()) == last_second:
+            # Of two words in one second the failure stands, so that a recovery comes later.
+            while not told >= service.said and int(time.time()) <= service.said_until:
                 time.sleep(0.05)
-            last_second = int(time.time())
             self._send(service, told)
-            again = time.monotonic() + _AGAIN_SECONDS
-            while service.watch.told == told and time.monotonic() < again:
-                time.sleep(0.05)
+            service.say(told)
+            if not self._knows(service, told) and service.watch.told == told:
+                time.sleep(_AGAIN_SECONDS)
+                continue
+            with self._telling:
+                # Something may have changed while mon was asked.
+                service.is_telling = service.watch.told != told and not service.is_dropped
+                if not service.is_telling:
+                    return
 
     def _knows(self, service: _Service, told: frozenset[str]) -> bool:
         """Return whether mon's opstatus has these hosts for failed, or nobody wants to know."""
