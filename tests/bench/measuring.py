@@ -117,6 +117,8 @@ class Measure:
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "LC_ALL": "C.UTF-8",
                 "LVSALERT_SOCKET": "" if side.resident is None else str(side.resident.path),
+                # What a person calls runs by itself.
+                **({} if side.resident is None else {"MON_ALERTTYPE": "up"}),
             },
             capture_output=True,
             text=True,
