@@ -29,6 +29,7 @@ from lvsalert.mon.report import printable
 
 if TYPE_CHECKING:
     from lvsalert.commands.lvs_alert_file import Upkeep
+    from lvsalert.director.reconcile import Director
 
 NAME = "lvs.alert"
 _FLAGS = {
@@ -40,14 +41,65 @@ _FLAGS = {
 }
 
 
+class Understood(Outcome):
+    """A call whose options are understood: what the alert asks for, and of which director."""
+
+    asked: alert.Asked
+    director: Director
+    errors: Sequence[LvsalertError]
+    upkeep: Upkeep | None
+    given: Mapping[str, Any]
+
+
 def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]) -> Outcome:
     """Return what the alert did: a line a change, and status 0, 1 (not done) or 3 (bad usage).
 
     Changes and errors go to syslog(3) too, facility local0.
     """
-    outcome = invoke(_lvs_alert, argv, environ, stdin)
-    log(NAME, "err", (line.removeprefix(f"{NAME}: ") for line in outcome.stderr.splitlines()))
+    return finish(understand(argv, environ, stdin))
+
+
+def understand(
+    argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]
+) -> Outcome:
+    """Return what the alert asks for, which is ``Understood``, or the outcome of bad usage."""
+    return invoke(_lvs_alert, argv, environ, stdin)
+
+
+def finish(outcome: Outcome) -> Outcome:
+    """Do what one alert asks for, and return what it did."""
+    if isinstance(outcome, Understood):
+        try:
+            (done,) = alert.run([outcome.asked], outcome.director, dry_run=outcome.given["dry_run"])
+        except LvsalertError as error:
+            done = error
+        return told(outcome, done)
+    _log_errors(outcome)
     return outcome
+
+
+def finish_all(outcomes: Sequence[Understood]) -> list[Callable[[], Outcome]]:
+    """Do what alerts of one director ask for in one step; return what tells of each.
+
+    LvsalertError, as any other error, is one of the step, and nobody knows then what was done.
+    """
+    asked = [each.asked for each in outcomes]
+    done = alert.run(asked, outcomes[0].director)
+    return [functools.partial(told, *each) for each in zip(outcomes, done)]
+
+
+def are_together(first: Understood, other: Understood) -> bool:
+    """Return whether two alerts can be done in one step."""
+
+    def about(each: Understood) -> tuple[object, ...]:
+        door, *rest = each.director
+        return door.program, door.timeout, *rest, each.given["dry_run"]
+
+    return not first.given["dry_run"] and about(first) == about(other)
+
+
+def _log_errors(outcome: Outcome) -> None:
+    log(NAME, "err", (line.removeprefix(f"{NAME}: ") for line in outcome.stderr.splitlines()))
 
 
 @command(NAME)
@@ -71,25 +123,37 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     is_tunnelled = given["forwarding"] is Forwarding.TUNNELLING or given["config"] is not None
     if given["tunnel"] is not None and not is_tunnelled:
         raise UsageError("--tunnel goes with --forwarding tun")
-    jobs, errors, upkeep = _jobs(given, ctx.obj.given)
-    done = alert.run(
+    understood = Understood(0)
+    jobs, understood.errors, understood.upkeep = _jobs(given, ctx.obj.given)
+    understood.asked = alert.Asked(
         call,
         jobs,
-        director_of(given, given["journal_days"]),
-        lookup=lookup,
-        witness_answers=functools.partial(_any_answers, given["witnesses"]),
-        operator=user_name() if call.by_hand else "",
-        dry_run=given["dry_run"],
+        lookup,
+        functools.partial(_any_answers, given["witnesses"]),
+        user_name() if call.by_hand else "",
     )
-    told = [_told(each, given, by_hand=call.by_hand) for each in done]
+    understood.director = director_of(given, given["journal_days"])
+    understood.given = given
+    return understood
+
+
+def told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outcome:
+    """Return what to print of an alert that was done, tell syslog, and do what is to follow."""
+    given, errors, call = of.given, of.errors, of.asked.call
+    if isinstance(done, LvsalertError):
+        outcome = Outcome(done.status, stderr=f"{NAME}: {printable(str(done))}\n")
+        _log_errors(outcome)
+        return outcome
+    each_told = [_told(each, given, by_hand=call.by_hand) for each in done]
     outcome = Outcome(
-        max([each.status for each in told] + [each.status for each in errors]),
-        "".join(each.stdout for each in told),
+        max([each.status for each in each_told] + [each.status for each in errors]),
+        "".join(each.stdout for each in each_told),
         "".join(f"{NAME}: {printable(str(each))}\n" for each in errors)
-        + "".join(each.stderr for each in told),
+        + "".join(each.stderr for each in each_told),
     )
     if given["config"] is not None and not call.by_hand and not given["dry_run"]:
-        _follow_up(jobs, upkeep, given)
+        _follow_up(of.asked.jobs, of.upkeep, given)
+    _log_errors(outcome)
     return outcome
 
 

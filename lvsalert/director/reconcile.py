@@ -110,22 +110,37 @@ def reconcile(director: Director, decide: Decide, *, dry_run: bool = False) -> R
     one in memory, and the trouble comes back. It may so be called more than once. With ``dry_run``
     nothing is written anywhere. NotDoneError where the table cannot be had or be brought there.
     """
+    (done,) = reconcile_all(director, [decide], dry_run=dry_run)
+    return done
+
+
+def reconcile_all(
+    director: Director, decisions: Sequence[Decide], *, dry_run: bool = False
+) -> list[Reconciled]:
+    """Bring the table to what decisions come to, each made on what those before it propose.
+
+    They share one reading of the table, one transaction of the ledger and one batch, and end as
+    if they had been reconciled one after the other. An error is one of all of them; otherwise as
+    ``reconcile``.
+    """
     troubles: list[LvsalertError] = []
     with _locked(director):
         actual = director.door.read()
 
         def prepare(ledger: Ledger) -> _Prepared:
-            return _prepare(ledger, actual, decide, director.journal_days, dry_run=dry_run)
+            return _prepare(ledger, actual, decisions, director.journal_days, dry_run=dry_run)
 
         with contextlib.ExitStack() as stack:
             found = _remembered(director.state_dir, prepare, troubles, dry_run=dry_run)
             ledger, prepared = found or (Ledger.in_memory(), None)
             stack.callback(ledger.close)
             prepared = prepared or prepare(ledger)
-            if prepared.changes and not dry_run:
-                director.door.apply(prepared.changes, prepared.desired)
+            changes = [change for step in prepared.steps for change in step.changes]
+            if changes and not dry_run:
+                director.door.apply(changes, prepared.desired)
                 _confirm(ledger, prepared.last, director.state_dir, troubles)
-    return Reconciled(prepared.changes, troubles, ledger.is_lasting, prepared.told)
+    is_lasting = ledger.is_lasting
+    return [Reconciled(each.changes, troubles, is_lasting, each.told) for each in prepared.steps]
 
 
 @contextlib.contextmanager
@@ -145,11 +160,21 @@ def _locked(director: Director) -> Iterator[None]:
         yield
 
 
-class _Prepared(NamedTuple):
+class _Step(NamedTuple):
+    """What one decision comes to: the table behind it, its changes, and their journal entries."""
+
+    desired: Table
     changes: Sequence[Change]
+    entries: Sequence[Entry]
+    told: Any
+
+
+class _Prepared(NamedTuple):
+    """What decisions come to; ``last`` is the last entry that was written into the journal."""
+
+    steps: Sequence[_Step]
     desired: Table
     last: int
-    told: Any
 
 
 def _remembered(
@@ -198,26 +223,37 @@ def _with_ledger(
 
 
 def _prepare(
-    ledger: Ledger, actual: Table, decide: Decide, days: float, *, dry_run: bool
+    ledger: Ledger, actual: Table, decisions: Sequence[Decide], days: float, *, dry_run: bool
 ) -> _Prepared:
     """Decide, and write down what is about to happen."""
     ledger.begin()
     _settle(ledger, actual)
     ledger.expire(time.time())
-    desired, author, told = decide(actual, ledger)
-    if desired is None:
-        ledger.rollback()
-        return _Prepared((), actual, 0, told)
-    changes = [_with_reason(each, author) for each in plan(actual, desired)]
+    steps: list[_Step] = []
+    table = actual
+    for decide in decisions:
+        steps.append(_step(ledger, table, decide))
+        table = steps[-1].desired
     if dry_run:
         ledger.rollback()
-        return _Prepared(changes, desired, 0, told)
+        return _Prepared(steps, table, 0)
+    last = ledger.journal.intend([entry for step in steps for entry in step.entries])
+    ledger.journal.trim(time.time() - days * _DAY)
+    ledger.commit()
+    return _Prepared(steps, table, last)
+
+
+def _step(ledger: Ledger, actual: Table, decide: Decide) -> _Step:
+    """Decide; where nothing is to happen, the ledger keeps nothing of it either."""
+    ledger.mark()
+    desired, author, told = decide(actual, ledger)
+    if desired is None:
+        ledger.go_back()
+        return _Step(actual, (), (), told)
+    changes = [_with_reason(each, author) for each in plan(actual, desired)]
     now = time.time()
     entries = [each for change in changes for each in _entries(change, author, now, actual)]
-    last = ledger.journal.intend(entries)
-    ledger.journal.trim(now - days * _DAY)
-    ledger.commit()
-    return _Prepared(changes, desired, last, told)
+    return _Step(desired, changes, entries, told)
 
 
 def _with_reason(change: Change, author: Author) -> Change:

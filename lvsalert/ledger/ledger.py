@@ -121,6 +121,14 @@ class Ledger:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
+    def mark(self) -> None:
+        """Mark what is written from now on, for ``go_back``."""
+        self._db.execute("SAVEPOINT mark")
+
+    def go_back(self) -> None:
+        """Drop what was written since the last ``mark``."""
+        self._db.execute("ROLLBACK TO mark")
+
     # Causes and counts
 
     def causes(self, virtual: str) -> dict[Endpoint, list[Cause]]:
