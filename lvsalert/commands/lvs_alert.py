@@ -56,7 +56,15 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 
     Changes and errors go to syslog(3) too, facility local0.
     """
-    return finish(understand(argv, environ, stdin))
+    outcome = understand(argv, environ, stdin)
+    if not isinstance(outcome, Understood):
+        _log_errors(outcome)
+        return outcome
+    try:
+        (tell,) = run_together([outcome])
+    except LvsalertError as error:
+        return _told(outcome, error)
+    return tell()
 
 
 def understand(
@@ -66,26 +74,15 @@ def understand(
     return invoke(_lvs_alert, argv, environ, stdin)
 
 
-def finish(outcome: Outcome) -> Outcome:
-    """Do what one alert asks for, and return what it did."""
-    if isinstance(outcome, Understood):
-        try:
-            (done,) = alert.run([outcome.asked], outcome.director, dry_run=outcome.given["dry_run"])
-        except LvsalertError as error:
-            done = error
-        return told(outcome, done)
-    _log_errors(outcome)
-    return outcome
-
-
-def finish_all(outcomes: Sequence[Understood]) -> list[Callable[[], Outcome]]:
+def run_together(alerts: Sequence[Understood]) -> list[Callable[[], Outcome]]:
     """Do what alerts of one director ask for in one step; return what tells of each.
 
     LvsalertError, as any other error, is one of the step, and nobody knows then what was done.
     """
-    asked = [each.asked for each in outcomes]
-    done = alert.run(asked, outcomes[0].director)
-    return [functools.partial(told, *each) for each in zip(outcomes, done)]
+    first = alerts[0]
+    asked = [each.asked for each in alerts]
+    done = alert.run(asked, first.director, dry_run=first.given["dry_run"])
+    return [functools.partial(_told, *each) for each in zip(alerts, done)]
 
 
 def are_together(first: Understood, other: Understood) -> bool:
@@ -95,7 +92,7 @@ def are_together(first: Understood, other: Understood) -> bool:
         door, *rest = each.director
         return door.program, door.timeout, *rest, each.given["dry_run"]
 
-    return not first.given["dry_run"] and about(first) == about(other)
+    return about(first) == about(other)
 
 
 def _log_errors(outcome: Outcome) -> None:
@@ -137,14 +134,14 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     return understood
 
 
-def told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outcome:
+def _told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outcome:
     """Return what to print of an alert that was done, tell syslog, and do what is to follow."""
     given, errors, call = of.given, of.errors, of.asked.call
     if isinstance(done, LvsalertError):
         outcome = Outcome(done.status, stderr=f"{NAME}: {printable(str(done))}\n")
         _log_errors(outcome)
         return outcome
-    each_told = [_told(each, given, by_hand=call.by_hand) for each in done]
+    each_told = [_told_of(each, given, by_hand=call.by_hand) for each in done]
     outcome = Outcome(
         max([each.status for each in each_told] + [each.status for each in errors]),
         "".join(each.stdout for each in each_told),
@@ -215,7 +212,7 @@ def _request(given: Mapping[str, Any], options: Mapping[str, str], virtual: str)
     return Request(**asked, has_witness=bool(given["witnesses"]), options=kept)
 
 
-def _told(done: alert.Outcome, given: Mapping[str, Any], *, by_hand: bool) -> Outcome:
+def _told_of(done: alert.Outcome, given: Mapping[str, Any], *, by_hand: bool) -> Outcome:
     """Return what to print of a run, and tell syslog of it.
 
     What a person changed and nobody remembers is undone by the next check, so that it is told.
