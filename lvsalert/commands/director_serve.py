@@ -18,14 +18,15 @@ from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
 from lvsalert.commands.options import Parsed, command, option
 from lvsalert.commands.stub import leave_signals
-from lvsalert.director.outside import stay_inside
+from lvsalert.commands.together import run_together
+from lvsalert.director.outside import Inside, stay_inside
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.resident import wire
 from lvsalert.resident.server import Server, listen
 from lvsalert.resident.watcher import Mon, Watcher
-from lvsalert.resident.worker import Answer
+from lvsalert.resident.worker import Call
 
 # What a run may import late, and most do.
 _ALSO = (
@@ -104,23 +105,30 @@ def _warm_up() -> None:
         import_module(name)
 
 
-def _execute(
-    called: socket.socket, program: str, argv: Sequence[str], stdin: bytes, answer: Answer
-) -> None:
-    """Run a plug-in in this process, and have its outcome answered.
+def _execute(called: socket.socket, calls: Sequence[Call]) -> None:
+    """Run plug-ins in this process, and answer them.
 
-    A check that is to be repeated is ``called`` out to the watcher.
+    A check that is to be repeated is ``called`` out to the watcher. What has to be done outside is
+    the plug-in's.
     """
-    if program not in _PROGRAMS:
-        raise UsageError(f"{program!r} is no plug-in of ours")
+    for call in calls if len(calls) == 1 else run_together(calls):
+        if call.program not in _PROGRAMS:
+            call.give_up()
+            continue
+        try:
+            call.enter()
+            entry.run_for(
+                call.program, call.argv, call.stdin, functools.partial(_emit, called, call)
+            )
+        except (OSError, Inside):
+            call.give_up()
 
-    def emit(outcome: Outcome) -> bool:
-        stdout, stderr = entry.encoded(outcome)
-        if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
-            _call_out(called, program, outcome, stdout)
-        return answer(outcome.status, stdout, stderr)
 
-    entry.run_for(program, argv, stdin, emit)
+def _emit(called: socket.socket, call: Call, outcome: Outcome) -> bool:
+    stdout, stderr = entry.encoded(outcome)
+    if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
+        _call_out(called, call.program, outcome, stdout)
+    return call.answer(outcome.status, stdout, stderr)
 
 
 def _call_out(called: socket.socket, program: str, outcome: Repeated, stdout: bytes) -> None:

@@ -91,7 +91,8 @@ def run_for(name: str, argv: Sequence[str], stdin: bytes, emit: Callable[[Outcom
     """Run a plug-in for another process, to which ``emit`` hands its outcome.
 
     The environment and the working directory are this process's own. Where a signal ends it there
-    is no outcome, but for the watchdog's, so that the other process runs the plug-in again.
+    is no outcome, but for the watchdog's, so that the other process runs the plug-in again. Inside
+    is raised where it has to run it.
     """
     _run(name, argv, functools.partial(_text, stdin), emit, {signal.SIGALRM})
 
@@ -127,8 +128,7 @@ def _run(
         outcome = _follow(command(argv, os.environ, read_stdin), emit)
     except BaseException as error:
         if isinstance(error, import_module("lvsalert.director.outside").Inside):
-            # The plug-in hears no answer.
-            os._exit(CANNOT_TELL)
+            raise
         outcome = _apology(f"{name}: a bug: {_where(error)}", is_its_stdout)
     told.append(outcome)
     return outcome.status if emit(outcome) else CANNOT_TELL

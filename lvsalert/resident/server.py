@@ -1,7 +1,9 @@
 """The loop of the resident process: a connection is a run, which a worker makes.
 
 The connection is shared with the worker: it answers by itself, also when this process has ended,
-and its death is the end of the connection, so that the plug-in runs the command.
+and its death is the end of the connection, so that the plug-in runs the command. Alerts have to
+wait for each other, since all of them change one table: those that come while one is made are
+handed over together, to be made in one step.
 """
 
 from __future__ import annotations
@@ -14,44 +16,24 @@ import select
 import signal
 import socket
 import struct
+import time
 import traceback
 from typing import Callable, NoReturn
 
+from lvsalert import __version__
+from lvsalert.resident import wire
 from lvsalert.resident.notify import Notifier
-from lvsalert.resident.worker import DONE, OTHER_VERSION, Execute, work
+from lvsalert.resident.pool import Pool, Worker
+from lvsalert.resident.worker import MOST_TOGETHER, Execute
 
-# A machine that has so many at once is better served by plug-ins that wait for it themselves.
-_MOST_RUNS = 256
-_MOST_IDLE = 4
 _CREDENTIALS = struct.Struct("3i")
 _BACKLOG = 1024
-
-
-class _Worker:
-    """A process for runs: the descriptor that tells of its end, and the connection of its run."""
-
-    def __init__(self, pid: int, channel: socket.socket) -> None:
-        self.pid = pid
-        self.ended = os.pidfd_open(pid)
-        self.channel = channel
-        channel.setblocking(False)
-        self.connection: socket.socket | None = None
-
-    def take(self, connection: socket.socket) -> bool:
-        """Give it a run; return whether it takes it."""
-        try:
-            socket.send_fds(self.channel, [b"r"], [connection.fileno()])
-        except OSError:
-            return False
-        self.connection = connection
-        return True
-
-    def close(self) -> None:
-        """Close what this process has of it."""
-        os.close(self.ended)
-        self.channel.close()
-        if self.connection is not None:
-            self.connection.close()
+# More than the head of a call has.
+_HEAD_BYTES = 256
+# So many plug-ins may wait until it is known what they call; those behind them run by themselves.
+_MOST_WAITING = 256
+# So long alerts wait for those before them, which may look for a name that does not come.
+_TURN_SECONDS = 1.0
 
 
 def listen(path: str) -> socket.socket:
@@ -87,7 +69,7 @@ def _answers(path: str) -> bool:
 
 
 class Server:
-    """A resident process. ``execute`` runs a plug-in in the process that calls it.
+    """A resident process. ``execute`` runs plug-ins in the process that calls it.
 
     When something comes over ``calls``, ``watch`` is started in a process of its own, to take it.
     """
@@ -100,17 +82,16 @@ class Server:
         watch: Callable[[], NoReturn],
     ) -> None:
         self._listener = listener
-        self._execute = execute
         self._calls = calls
         self._watch = watch
         self._watcher: tuple[int, int] | None = None
-        self._workers: set[_Worker] = set()
-        self._idle: list[_Worker] = []
-        # By the descriptors that are waited for.
-        self._by_end: dict[int, _Worker] = {}
-        self._by_channel: dict[int, _Worker] = {}
-        self._by_connection: dict[int, _Worker] = {}
+        # By descriptor: what has not called yet, and the alerts that wait for their turn.
+        self._new: dict[int, socket.socket] = {}
+        self._alerts: dict[int, socket.socket] = {}
+        self._turn: Worker | None = None
+        self._turn_ends = 0.0
         self._poll = select.poll()
+        self._pool = Pool(self._poll, execute, self._leave_as_worker)
         self._notifier = Notifier()
         self._is_ending = False
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -127,12 +108,20 @@ class Server:
         gc.collect()
         gc.freeze()
         self._notifier.tell("READY=1")
-        while self._by_connection or not self._is_ending:
-            for descriptor, _ in self._poll.poll(self._notifier.pause()):
+        while self._alerts or self._pool.is_busy or not self._is_ending:
+            for descriptor, _ in self._poll.poll(self._pause()):
                 self._take(descriptor)
+            self._start_alerts()
             self._notifier.still_alive()
         if self._watcher is not None:
             os.kill(self._watcher[0], signal.SIGTERM)
+
+    def _pause(self) -> float | None:
+        """Return the milliseconds until something is to be done, whatever comes."""
+        pauses = [self._notifier.pause()]
+        if self._alerts:
+            pauses.append(max(0.0, self._turn_ends - time.monotonic()) * 1000)
+        return min((each for each in pauses if each is not None), default=None)
 
     def _stop_listening(self) -> None:
         if not self._is_ending:
@@ -146,17 +135,16 @@ class Server:
         if descriptor == self._woken:
             with contextlib.suppress(BlockingIOError):
                 os.read(descriptor, 4096)
-        elif descriptor in self._by_end:
-            self._bury(self._by_end[descriptor])
-        elif descriptor in self._by_channel:
-            self._rest(self._by_channel[descriptor])
         elif descriptor == self._calls.fileno():
             self._start_watcher()
         elif self._watcher is not None and descriptor == self._watcher[1]:
             self._bury_watcher(*self._watcher)
-        elif descriptor in self._by_connection:
-            self._give_up(self._by_connection[descriptor])
-        elif not self._is_ending and descriptor == self._listener.fileno():
+        elif descriptor in self._new:
+            self._dispatch(self._let_go(self._new, descriptor))
+        elif descriptor in self._alerts:
+            # Its plug-in has ended, and nobody wants to know any more.
+            self._let_go(self._alerts, descriptor).close()
+        elif not self._pool.take(descriptor) and not self._is_ending:
             self._accept()
 
     def _accept(self) -> None:
@@ -164,50 +152,54 @@ class Server:
             connection, _ = self._listener.accept()
         except OSError:
             return
-        worker = self._worker() if _is_trusted(connection) else None
-        # Without a worker the plug-in hears no answer, and runs by itself.
-        if worker is None or not worker.take(connection):
+        if not _is_trusted(connection) or len(self._new) >= _MOST_WAITING:
             connection.close()
             return
-        self._by_connection[connection.fileno()] = worker
-        self._poll.register(connection.fileno(), select.POLLRDHUP)
+        self._wait_for(self._new, connection, select.POLLIN)
 
-    def _worker(self) -> _Worker | None:
-        """Return a worker that is idle, a new one where none is; None where there can be none."""
-        if self._idle:
-            return self._idle.pop()
-        if len(self._workers) >= _MOST_RUNS:
-            return None
-        ours, theirs = socket.socketpair()
-        try:
-            pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            return None
-        if not pid:
-            self._become_worker(ours, theirs)
-        theirs.close()
-        with contextlib.suppress(OSError):
-            # Before anybody may want to kill the group, whichever process comes first.
-            os.setpgid(pid, pid)
-        worker = _Worker(pid, ours)
-        self._workers.add(worker)
-        self._by_end[worker.ended] = self._by_channel[ours.fileno()] = worker
-        self._poll.register(worker.ended, select.POLLIN)
-        self._poll.register(ours.fileno(), select.POLLIN)
-        return worker
+    def _wait_for(
+        self, waiting: dict[int, socket.socket], connection: socket.socket, event: int
+    ) -> None:
+        waiting[connection.fileno()] = connection
+        self._poll.register(connection.fileno(), event)
 
-    def _become_worker(self, ours: socket.socket, channel: socket.socket) -> NoReturn:
-        """Turn this process into a worker, which has nothing to do with any other."""
+    def _let_go(self, waiting: dict[int, socket.socket], descriptor: int) -> socket.socket:
+        self._poll.unregister(descriptor)
+        return waiting.pop(descriptor)
+
+    def _dispatch(self, connection: socket.socket) -> None:
+        """See to it that a call is run, or have its plug-in run it."""
         try:
-            os.setpgid(0, 0)
-            self._leave()
-            ours.close()
-            self._calls.close()
-            work(channel, self._execute)
-        finally:
-            os._exit(1)
+            flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+            version, program = wire.head(connection.recv(_HEAD_BYTES, flags))
+            if version == __version__:
+                connection.send(wire.TAKEN)
+            else:
+                self._stop_listening()
+        except (OSError, wire.Broken):
+            version = ""
+        if version != __version__:
+            connection.close()
+        elif program.endswith(".alert"):
+            self._wait_for(self._alerts, connection, select.POLLRDHUP)
+        else:
+            self._pool.hand_over([connection])
+
+    def _start_alerts(self) -> None:
+        """Hand over the alerts that wait, unless those before them are still being made."""
+        if self._turn is not None and not self._turn.connections:
+            self._turn = None
+        now = time.monotonic()
+        if not self._alerts or (self._turn is not None and now < self._turn_ends):
+            return
+        first = list(self._alerts)[:MOST_TOGETHER]
+        self._turn = self._pool.hand_over([self._let_go(self._alerts, each) for each in first])
+        self._turn_ends = now + _TURN_SECONDS
+
+    def _leave_as_worker(self) -> None:
+        """Let go of all that is the loop's, in a worker that it has made."""
+        self._leave()
+        self._calls.close()
 
     def _leave(self) -> None:
         """Let go of all that is the loop's, in a process that it has made."""
@@ -215,8 +207,9 @@ class Server:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         self._listener.close()
-        for worker in self._workers:
-            worker.close()
+        self._pool.close()
+        for connection in (*self._new.values(), *self._alerts.values()):
+            connection.close()
         os.close(self._woken)
         os.close(self._waker)
 
@@ -246,59 +239,6 @@ class Server:
         os.close(ended)
         self._watcher = None
         self._poll.register(self._calls.fileno(), select.POLLIN)
-
-    def _give_up(self, worker: _Worker) -> None:
-        """Kill a worker, with all that its run has started, unless its run is over.
-
-        Its plug-in has ended: with the answer, or else by mon's TERM for one.
-        """
-        self._rest(worker)
-        if worker.connection is not None:
-            self._poll.unregister(worker.connection.fileno())
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-
-    def _rest(self, worker: _Worker) -> None:
-        """Take a worker's word that its run is over, where it has given that."""
-        try:
-            said = worker.channel.recv(1)
-        except BlockingIOError:
-            return
-        except OSError:
-            said = b""
-        if said != DONE:
-            # It ends, which it tells otherwise.
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(worker.channel.fileno())
-            return
-        self._forget_connection(worker)
-        if len(self._idle) < _MOST_IDLE:
-            self._idle.append(worker)
-        else:
-            worker.channel.shutdown(socket.SHUT_WR)
-
-    def _bury(self, worker: _Worker) -> None:
-        """Take note of a worker's end."""
-        _, status = os.waitpid(worker.pid, 0)
-        self._forget_connection(worker)
-        self._workers.discard(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
-        del self._by_end[worker.ended], self._by_channel[worker.channel.fileno()]
-        for descriptor in (worker.ended, worker.channel.fileno()):
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(descriptor)
-        worker.close()
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == OTHER_VERSION:
-            self._stop_listening()
-
-    def _forget_connection(self, worker: _Worker) -> None:
-        connection, worker.connection = worker.connection, None
-        if connection is not None:
-            del self._by_connection[connection.fileno()]
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(connection.fileno())
-            connection.close()
 
 
 def _is_trusted(connection: socket.socket) -> bool:

@@ -41,6 +41,18 @@ def call(program: str, stdin: bytes, environ: Mapping[bytes, bytes]) -> bytes:
     return pack([*head, *words, *[name + b"=" + value for name, value in environ.items()]])
 
 
+def head(data: bytes) -> tuple[str, str]:
+    """Return the version and the program of a call that has begun; Broken where it is none."""
+    found, at = [], _LENGTH
+    for _ in range(2):
+        end = at + _LENGTH
+        at = end + int.from_bytes(data[at:end], "little")
+        if at > len(data):
+            raise Broken("a message without a head")
+        found.append(data[end:at].decode("ascii", "replace"))
+    return found[0], found[1]
+
+
 def pack(parts: list[bytes]) -> bytes:
     """Return a message of these parts."""
     body = b"".join([len(part).to_bytes(_LENGTH, "little") + part for part in parts])

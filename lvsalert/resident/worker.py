@@ -1,8 +1,9 @@
-"""A process that makes one run after the other for plug-ins, as the loop hands them over.
+"""A process that makes one turn after the other for plug-ins, as the loop hands them over.
 
-What came over the connection becomes the process's own surroundings. A run that hangs, crashes,
-fills its memory or is killed touches no other, since each process makes one at a time; one that
-left anything behind is its process's last.
+A turn is a run, or several alerts that are made together. The surroundings that came over a
+connection become the process's own. A turn that hangs, crashes, fills its memory or is killed
+touches no other, since each process makes one at a time; one that left anything behind is its
+process's last.
 """
 
 from __future__ import annotations
@@ -14,56 +15,96 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Callable, NoReturn
+from typing import Callable, NamedTuple, NoReturn
 
-from lvsalert import __version__
 from lvsalert.resident import wire
 
-OTHER_VERSION = 17
-"""The exit status of a process that was asked by a plug-in of another version."""
 DONE = b"."
-"""What a process tells the loop just before it answers: it is ready for another run then.
+"""What a process tells the loop just before its last answer: it is ready for another turn then.
 
 Since the plug-in ends with the answer, its end so cannot be mistaken for that of one that gave up.
 """
+MOST_TOGETHER = 64
+"""How many calls may come at once."""
 
 # A plug-in has it all ready when it connects.
 _MESSAGE_SECONDS = 5.0
-# After so many runs, or with so much more memory than at its start, a process makes room.
-_MOST_RUNS = 1000
+# After so many turns, or with so much more memory than at its start, a process makes room.
+_MOST_TURNS = 1000
 _MOST_KIB = 32768
 
-Answer = Callable[[int, bytes, bytes], bool]
-"""Gets status, standard output and standard error; returns whether they were taken."""
-Execute = Callable[[str, Sequence[str], bytes, Answer], None]
-"""Runs a program with its words and its standard input."""
+
+class Call:
+    """A plug-in's call: its program, its words and its standard input, and the way to answer it."""
+
+    def __init__(self, message: bytes, answer: Callable[[bytes | None], bool]) -> None:
+        """Take the message apart; ``answer`` sends an answer, or gives the call up for None."""
+        _, program, self._folder, self.stdin, count, *rest = wire.unpack(message)
+        self.program = program.decode()
+        self._words, self._environ = rest[: int(count)], rest[int(count) :]
+        self._answer = answer
+
+    @property
+    def argv(self) -> list[str]:
+        """Return the words behind the program's name."""
+        return [os.fsdecode(word) for word in self._words[1:]]
+
+    def text(self) -> str:
+        """Return its standard input as text."""
+        return self.stdin.decode("utf-8", "surrogateescape")
+
+    @property
+    def place(self) -> tuple[bytes, list[bytes]]:
+        """Return what a process has but once: the folder, and what sets its clock."""
+        return self._folder, [each for each in self._environ if each.startswith(b"TZ=")]
+
+    def enter(self) -> None:
+        """Make its environment and its folder this process's own."""
+        os.environb.clear()
+        for each in self._environ:
+            name, _, value = each.partition(b"=")
+            os.environb[name] = value
+        time.tzset()
+        os.chdir(self._folder)
+        sys.argv[:] = [os.fsdecode(word) for word in self._words]
+
+    def answer(self, status: int, stdout: bytes, stderr: bytes) -> bool:
+        """Answer it; return whether the answer was taken."""
+        return self._answer(wire.pack([str(status).encode(), stdout, stderr]))
+
+    def give_up(self) -> None:
+        """Have the plug-in run the command itself."""
+        self._answer(None)
+
+
+Execute = Callable[[Sequence[Call]], None]
+"""Runs plug-ins, several of which are alerts, and answers each."""
 
 
 def work(channel: socket.socket, execute: Execute) -> NoReturn:
-    """Make runs for the connections that come over the channel, until it ends."""
-    limit = _memory() + _MOST_KIB
-    left = _MOST_RUNS
-
-    def goes_on() -> bool:
-        nonlocal left
-        left -= 1
-        if left <= 0 or threading.active_count() > 1 or _memory() > limit:
-            return False
-        try:
-            channel.send(DONE)
-        except OSError:
-            # The loop has ended, and the answer is due all the same.
-            return False
-        return True
-
+    """Make turns of the connections that come over the channel, until it ends."""
+    limits = _Limits(_MOST_TURNS, _memory() + _MOST_KIB)
     is_fit = True
     while is_fit:
-        _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(channel, 1, MOST_TOGETHER)
         if not descriptors:
             break
-        with socket.socket(fileno=descriptors[0]) as connection:
-            is_fit = _answer(connection, execute, goes_on)
+        limits = limits._replace(turns=limits.turns - 1)
+        turn = _Turn([socket.socket(fileno=each) for each in descriptors], channel, limits)
+        execute(turn.calls())
+        is_fit = turn.is_fit
     os._exit(0)
+
+
+class _Limits(NamedTuple):
+    """How many turns a process still makes, and with how much memory (KiB)."""
+
+    turns: int
+    memory: int
+
+    def are_kept(self) -> bool:
+        """Return whether the process is good for another turn."""
+        return self.turns > 0 and threading.active_count() == 1 and _memory() <= self.memory
 
 
 def _memory() -> int:
@@ -71,46 +112,65 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _answer(connection: socket.socket, execute: Execute, goes_on: Callable[[], bool]) -> bool:
-    """Read a call from the connection, run it, and answer; return what ``goes_on`` says then.
+class _Turn:
+    """The connections of a turn, and whether the process is fit for another one behind it."""
 
-    Where that cannot be the process ends without an answer.
-    """
-    connection.settimeout(_MESSAGE_SECONDS)
-    version, program, folder, stdin, count, *rest = wire.unpack(_received(connection))
-    if version.decode() != __version__:
-        os._exit(OTHER_VERSION)
-    words, environ = rest[: int(count)], rest[int(count) :]
-    os.environb.clear()
-    for each in environ:
-        name, _, value = each.partition(b"=")
-        os.environb[name] = value
-    time.tzset()
-    os.chdir(folder)
-    sys.argv[:] = [os.fsdecode(word) for word in words]
-    connection.sendall(wire.TAKEN)
-    connection.settimeout(None)
+    def __init__(
+        self, connections: Sequence[socket.socket], channel: socket.socket, limits: _Limits
+    ) -> None:
+        # In the order in which they came.
+        self._left = dict.fromkeys(connections)
+        self._channel = channel
+        self._limits = limits
+        self.is_fit = False
 
-    is_fit = False
+    def calls(self) -> list[Call]:
+        """Return the calls that came over the connections; one that breaks off is given up."""
+        found = []
+        for connection in list(self._left):
+            try:
+                found.append(Call(_received(connection), self._answering(connection)))
+            except (OSError, ValueError, wire.Broken):
+                self._close(connection)
+        return found
 
-    def told(status: int, stdout: bytes, stderr: bytes) -> bool:
-        nonlocal is_fit
-        is_fit = goes_on()
-        try:
-            connection.sendall(wire.pack([str(status).encode(), stdout, stderr]))
-        except OSError:
-            return False
-        return True
+    def _answering(self, connection: socket.socket) -> Callable[[bytes | None], bool]:
+        def answer(message: bytes | None) -> bool:
+            if len(self._left) == 1:
+                self._end()
+            try:
+                if message is not None:
+                    connection.sendall(message)
+            except OSError:
+                return False
+            finally:
+                self._close(connection)
+            return True
 
-    execute(program.decode(), sys.argv[1:], stdin, told)
-    return is_fit
+        return answer
+
+    def _end(self) -> None:
+        """Tell the loop that the turn is over, if there may be another one."""
+        if self._limits.are_kept():
+            try:
+                self._channel.send(DONE)
+            except OSError:
+                # The loop has ended, and the answer is due all the same.
+                return
+            self.is_fit = True
+
+    def _close(self, connection: socket.socket) -> None:
+        self._left.pop(connection, None)
+        connection.close()
 
 
 def _received(connection: socket.socket) -> bytes:
+    connection.settimeout(_MESSAGE_SECONDS)
     data = b""
     while wanted := wire.missing(data):
         piece = connection.recv(wanted)
         if not piece:
             raise wire.Broken("a message that breaks off")
         data += piece
+    connection.settimeout(None)
     return data

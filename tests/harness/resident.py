@@ -31,10 +31,11 @@ class Resident:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        before: str = "",
     ) -> None:
-        """Keep where it listens."""
+        """Keep where it listens, and a statement of Python to execute before it begins."""
         self.path = folder / "socket"
-        argv = [python, "-c", _SERVE, "serve", "--socket", str(self.path)]
+        argv = [python, "-c", f"{before}\n{_SERVE}", "serve", "--socket", str(self.path)]
         self.program = Program(argv, folder / "output", {**os.environ, **(environment or {})})
 
     def start(self) -> None:
