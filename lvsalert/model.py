@@ -169,6 +169,31 @@ class RealServer(NamedTuple):
         return tuple(words)
 
 
+class Way(NamedTuple):
+    """How a real server is reached by way of a virtual address: what a mark of ours stands for.
+
+    ``family`` is the virtual address's. ``port`` is the real server's where masquerading maps it,
+    and 0 where packets keep theirs. ``flags`` are the words of a tunnel, as RealServer has them.
+    """
+
+    family: int
+    address: str
+    port: int
+    forwarding: Forwarding
+    flags: tuple[str, ...] = ()
+
+
+class Connection(NamedTuple):
+    """A connection over TCP through the kernel's table: from where, to what, and to which server.
+
+    Each pair is a numeric address and a port.
+    """
+
+    source: tuple[str, int]
+    virtual: tuple[str, int]
+    real: tuple[str, int]
+
+
 # What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.
 _NAME = re.compile(r"[\w.][\w.-]*")
 # What an interface is called: a blank or a line's end would part an address into words of a batch.

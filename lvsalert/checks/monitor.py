@@ -16,11 +16,14 @@ from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
 from lvsalert.mon.report import Report, report_of
 
 if TYPE_CHECKING:
+    from lvsalert.checks.path import Via
     from lvsalert.checks.sweep import Probe
     from lvsalert.checks.threads import Fetch
 
 # What a run takes beside the waiting: the start of the last hosts, the report.
 _SLACK_SECONDS = 1.0
+# By way of a virtual address each host is asked once more, where it fails, and new marks are set.
+_PASSES_BY_WAY, _MARK_SECONDS = 2, 15.0
 
 
 class Limits(NamedTuple):
@@ -91,42 +94,50 @@ def by_sweep(
     *,
     per_host: int = 1,
     datagrams: bool = False,
+    via: Via | None = None,
 ) -> Run:
     """Return a run of conversations on the sweep, each of which takes ``per_host`` descriptors.
 
-    With ``datagrams`` they are led over UDP.
+    With ``datagrams`` they are led over UDP, with ``via`` by way of a virtual address.
     """
     from lvsalert.checks.sweep import sweep
 
-    return _run(
-        functools.partial(sweep, targets, probe, datagrams=datagrams),
-        targets,
-        limits,
-        per_host=per_host,
-    )
+    ask = functools.partial(sweep, probe=probe, datagrams=datagrams)
+    return _run(ask, targets, limits, per_host, via)
 
 
-def by_threads(targets: Sequence[Target], fetch: Fetch, limits: Limits) -> Run:
-    """Return a run of a library's blocking calls in threads."""
+def by_threads(
+    targets: Sequence[Target], fetch: Fetch, limits: Limits, via: Via | None = None
+) -> Run:
+    """Return a run of a library's blocking calls in threads, maybe by way of a virtual address."""
     from lvsalert.checks.threads import probe_in_threads
     from lvsalert.checks.workers import MAX_THREADS
 
     limits = limits._replace(concurrency=min(limits.concurrency, MAX_THREADS))
     # A library opens a file of certificates beside its socket, or a second connection for data.
-    return _run(functools.partial(probe_in_threads, targets, fetch), targets, limits, per_host=2)
+    return _run(functools.partial(probe_in_threads, fetch=fetch), targets, limits, 2, via)
 
 
 def _run(
-    probe: Callable[..., Sequence[Result]],
+    ask: Callable[..., Sequence[Result]],
     targets: Sequence[Target],
     limits: Limits,
     per_host: int,
+    via: Via | None,
 ) -> Run:
     unknown = count_names(each.name for each in targets)
     room = room_for(limits.concurrency, unknown, per_host=per_host)
+    seconds = limits.seconds(len(targets), unknown, room.hosts, room.lookups)
+    if via is not None:
+        from lvsalert.checks.path import by_way
+
+        ask = functools.partial(by_way, via, ask)
+        if limits.deadline is None:
+            seconds = _PASSES_BY_WAY * seconds + _MARK_SECONDS
 
     def until(deadline: float) -> Sequence[Result]:
-        return probe(
+        return ask(
+            targets,
             timeout=limits.timeout,
             deadline=deadline,
             concurrency=room.hosts,
@@ -134,7 +145,7 @@ def _run(
             prefer_ipv6=limits.prefer_ipv6,
         )
 
-    return Run(until, limits.seconds(len(targets), unknown, room.hosts, room.lookups))
+    return Run(until, seconds)
 
 
 def report(

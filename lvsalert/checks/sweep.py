@@ -34,11 +34,15 @@ _BURST = 32
 
 
 class Target(NamedTuple):
-    """A host to probe: its spelling on the command line, its name or address, and the port."""
+    """A host to probe: its spelling on the command line, its name or address, and the port.
+
+    ``prepare`` gets each socket to it before that connects, None for one that needs nothing.
+    """
 
     host: str
     name: str
     port: int
+    prepare: Callable[[socket.socket], None] | None = None
 
 
 class TimedOut(Exception):
@@ -213,6 +217,8 @@ class _Sweep:
         # Each address that is left gets an equal share of the time for its connection.
         self._push(attempt, now + (attempt.limit - now) / (len(attempt.rest) + 1))
         try:
+            if attempt.target.prepare is not None:
+                attempt.target.prepare(sock)
             code = sock.connect_ex(address.at(attempt.target.port))
         except OSError as error:  # a zone (fe80::1%eth0) that there is not
             self._fail(attempt, error)

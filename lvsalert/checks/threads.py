@@ -49,6 +49,8 @@ class Reach(NamedTuple):
         try:
             sock = socket.socket(self.address.family, socket.SOCK_STREAM)
             sock.settimeout(max(0.001, self.connect_by - time.monotonic()))
+            if self.target.prepare is not None:
+                self.target.prepare(sock)
             sock.connect(self.address.at(port))
             sock.settimeout(self.seconds_left())
         except OSError as error:

@@ -24,7 +24,7 @@ from lvsalert.commands.table_options import (
 from lvsalert.director import sync, undo
 from lvsalert.director.reconcile import describe
 from lvsalert.errors import NotDoneError
-from lvsalert.ipvs.ipvsadm import DEFAULT_STATE_DIR
+from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
 from lvsalert.ldirectord.file import load
 from lvsalert.ledger import history, timeline
 from lvsalert.ledger.journal import Entry

@@ -13,7 +13,7 @@ from lvsalert.commands.options import command, number, option
 from lvsalert.errors import NotDoneError
 from lvsalert.host import access, check, install
 from lvsalert.host.plugins import File, modules
-from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
+from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_lines
 
 _PAGE = re.compile(r"/man/man\d/[^/]+\.\d$")

@@ -28,6 +28,7 @@ from lvsalert.commands.monitoring import (
     program,
 )
 from lvsalert.commands.options import command, option
+from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @option("--retrieve", metavar="PATH", help="File to fetch, with --user.")
 @match_option("the file")
 @omit_good_option
+@via_options
 @common_options
 @click.pass_context
 def _ftp_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
@@ -61,8 +63,12 @@ def _ftp_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) ->
             probe = functools.partial(lines.probe, ftp.farewell, context, before=ftp.before_tls)
         else:
             probe = functools.partial(lines.probe, ftp.talk, context)
-        run = monitor.by_sweep(targets, probe, limits)
+        run = monitor.by_sweep(targets, probe, limits, via=via_of(given))
     else:
+        if given["via"] is not None:
+            raise UsageError(
+                "--via and --user exclude each other: data has a connection of its own"
+            )
         from lvsalert.checks.ftp_login import fetch
 
         run = monitor.by_threads(targets, functools.partial(fetch, login), limits)

@@ -21,12 +21,14 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, password_of, program, trust_of
 from lvsalert.commands.options import Parsed, command, option, whole
+from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
 if TYPE_CHECKING:
     import ssl
 
     from lvsalert.checks.http_follow import Follow
+    from lvsalert.checks.path import Via
     from lvsalert.checks.sweep import Probe, Target
     from lvsalert.checks.threads import Judge
 
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bytes of content to read; the rest is not awaited.",
 )
+@via_options
 @common_options
 @click.pass_context
 def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
@@ -111,6 +114,7 @@ def _run(
 ) -> monitor.Run:
     """Return the run: on the sweep, unless a log-in needs requests."""
     check, user, limits = _check(given), given["user"], limits_of(given)
+    via = via_of(given)
     may_use_tls = given["tls"] or given["follow"]
     for name in ("cacert", "insecure", "cert", "key"):
         if given[name] and not may_use_tls:
@@ -123,15 +127,15 @@ def _run(
     trusted = _trusted(given) if given["tls"] or given["cacert"] or given["cert"] else None
     through_requests = functools.partial(_by_requests, check, given, trusted, environ)
     if user is not None:
-        return monitor.by_threads(targets, through_requests(), limits)
+        return monitor.by_threads(targets, through_requests(), limits, via)
     probe: Probe = functools.partial(http.probe, check)
     if given["tls"] and trusted is not None:
         from lvsalert.checks import http_tls
 
         probe = functools.partial(http_tls.probe, check, trusted)
     if not check.follow:
-        return monitor.by_sweep(targets, probe, limits)
-    return _following(targets, probe, through_requests, limits)
+        return monitor.by_sweep(targets, probe, limits, via=via)
+    return _following(targets, probe, through_requests, limits, via)
 
 
 def _following(
@@ -139,6 +143,7 @@ def _following(
     probe: Probe,
     load: Callable[[], Follow],
     limits: monitor.Limits,
+    via: Via | None,
 ) -> monitor.Run:
     """Return the run that asks on the sweep, and follows redirects through requests."""
     from lvsalert.checks.http_follow import DESCRIPTORS, Follower
@@ -147,7 +152,7 @@ def _following(
     follower = Follower(probe, load, limits.timeout)
     # Each host may come to need a thread, and its time does not stand still until there is one.
     limits = limits._replace(concurrency=min(limits.concurrency, MAX_THREADS))
-    return monitor.by_sweep(targets, follower.probe, limits, per_host=DESCRIPTORS)
+    return monitor.by_sweep(targets, follower.probe, limits, per_host=DESCRIPTORS, via=via)
 
 
 def _check(given: Mapping[str, Any]) -> http.Check:

@@ -16,6 +16,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import context_of, limits_of, outcome_of, program
 from lvsalert.commands.options import command, option
+from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
 
@@ -25,6 +26,7 @@ from lvsalert.errors import UsageError
 @option("-g", "--newsgroup", metavar="NAME", help="Newsgroup that has to be there.")
 @tls_options
 @omit_good_option
+@via_options
 @common_options
 def _nntp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Ask the news server on each HOST for its greeting, and enter a group with --newsgroup.
@@ -38,7 +40,7 @@ def _nntp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     targets = monitor.targets_of(hosts, given["port"] or (563 if given["tls"] else 119))
     talk = functools.partial(nntp.talk, group)
     probe = functools.partial(lines.probe, talk, context_of(given))
-    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given)), given)
+    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given), via=via_of(given)), given)
 
 
 run = program(_nntp_monitor)

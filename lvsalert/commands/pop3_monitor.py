@@ -25,6 +25,7 @@ from lvsalert.commands.monitoring import (
     program,
 )
 from lvsalert.commands.options import command
+from lvsalert.commands.via import via_of, via_options
 
 
 @command("pop3.monitor")
@@ -33,6 +34,7 @@ from lvsalert.commands.options import command
 @login_options
 @tls_options
 @omit_good_option
+@via_options
 @common_options
 @click.pass_context
 def _pop3_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
@@ -45,7 +47,7 @@ def _pop3_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
     talk = functools.partial(pop3.talk, given["user"], password)
     targets = monitor.targets_of(hosts, given["port"] or (995 if given["tls"] else 110))
     probe = functools.partial(lines.probe, talk, context_of(given))
-    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given)), given)
+    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given), via=via_of(given)), given)
 
 
 run = program(_pop3_monitor)

@@ -17,6 +17,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import context_of, limits_of, outcome_of, program
 from lvsalert.commands.options import command
+from lvsalert.commands.via import via_of, via_options
 
 
 @command("smtp.monitor")
@@ -25,6 +26,7 @@ from lvsalert.commands.options import command
 @tls_options
 @starttls_option
 @omit_good_option
+@via_options
 @common_options
 def _smtp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Ask the mail server on each HOST for its greeting (220), and say hello.
@@ -38,7 +40,7 @@ def _smtp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
         probe = functools.partial(lines.probe, smtp.over_tls, context, before=smtp.before_tls)
     else:
         probe = functools.partial(lines.probe, smtp.talk, context)
-    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given)), given)
+    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given), via=via_of(given)), given)
 
 
 run = program(_smtp_monitor)

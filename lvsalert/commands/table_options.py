@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from lvsalert.commands.options import number, option
-from lvsalert.director.reconcile import Director
-from lvsalert.ipvs.ipvsadm import DEFAULT_PROGRAM, DEFAULT_STATE_DIR, Ipvsadm
+from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
+
+if TYPE_CHECKING:
+    from lvsalert.director.reconcile import Director
+    from lvsalert.ipvs.ipvsadm import Ipvsadm
 
 # How long all names together may take to look up.
 _LOOKUP_SECONDS = 5.0
@@ -75,6 +78,8 @@ def lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:
 
 def door_of(given: Mapping[str, Any]) -> Ipvsadm:
     """Return the door to the kernel's table that ``table_options`` name."""
+    from lvsalert.ipvs.ipvsadm import Ipvsadm
+
     return Ipvsadm(given["ipvsadm"], given["ipvsadm_timeout"])
 
 
@@ -83,4 +88,6 @@ def director_of(given: Mapping[str, Any], journal_days: float = math.inf) -> Dir
 
     The journal is trimmed by the alerts, which know how long it is to be kept.
     """
+    from lvsalert.director.reconcile import Director
+
     return Director(door_of(given), given["state_dir"], given["lock_timeout"], journal_days)

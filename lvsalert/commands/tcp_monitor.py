@@ -16,6 +16,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
 from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def parse_sent(text: str) -> bytes:
 @match_option("the answer")
 @option("--tls", is_flag=True, help="Speak TLS, and trust any certificate.")
 @omit_good_option
+@via_options
 @common_options
 def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Connect to a TCP port of each HOST.
@@ -55,7 +57,8 @@ def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     bare = [target.host for target in targets if target.port == _NO_PORT]
     if bare:
         raise UsageError(f"{bare[0]}: has no port: give --port, or write host:port")
-    run = monitor.by_sweep(targets, _probe(check, tls=given["tls"]), limits_of(given))
+    probe, limits = _probe(check, tls=given["tls"]), limits_of(given)
+    run = monitor.by_sweep(targets, probe, limits, via=via_of(given))
     return outcome_of(run, given)
 
 

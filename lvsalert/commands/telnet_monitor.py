@@ -15,6 +15,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
 from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.via import via_of, via_options
 
 
 @command("telnet.monitor")
@@ -29,6 +30,7 @@ from lvsalert.commands.options import Parsed, command, option
     help="What the server has to say, a regular expression between slashes; i for any case.",
 )
 @omit_good_option
+@via_options
 @common_options
 def _telnet_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Wait until the telnet server on each HOST asks who one is.
@@ -38,7 +40,7 @@ def _telnet_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """
     targets = monitor.targets_of(hosts, given["port"])
     probe = functools.partial(telnet.probe, given["login_prompt"])
-    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given)), given)
+    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given), via=via_of(given)), given)
 
 
 run = program(_telnet_monitor)

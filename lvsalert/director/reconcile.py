@@ -124,7 +124,7 @@ def reconcile_all(
     ``reconcile``.
     """
     troubles: list[LvsalertError] = []
-    with _locked(director):
+    with locked(director):
         actual = director.door.read()
 
         def prepare(ledger: Ledger) -> _Prepared:
@@ -144,7 +144,7 @@ def reconcile_all(
 
 
 @contextlib.contextmanager
-def _locked(director: Director) -> Iterator[None]:
+def locked(director: Director) -> Iterator[None]:
     """Hold the lock in the state directory, or the common one where there can be none."""
     with contextlib.ExitStack() as stack:
         try:

@@ -34,7 +34,7 @@ from lvsalert.host.plugins import (
     signed,
     system_files,
 )
-from lvsalert.ipvs.ipvsadm import DEFAULT_STATE_DIR
+from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
 
 _PACKAGES = ("lvsalert", "click", "icmplib", "requests")
 

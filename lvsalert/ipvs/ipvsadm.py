@@ -11,14 +11,14 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import Callable
 
 from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError
+from lvsalert.ipvs.marks import is_ours
 from lvsalert.ipvs.plan import Change, plan
 from lvsalert.ipvs.process import Answer, HungError, run
 from lvsalert.ipvs.table import Columns, Table, parse, parse_connections
 
-DEFAULT_PROGRAM = "ipvsadm"
-DEFAULT_STATE_DIR = "/var/lib/lvsalert"
 FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 """The lock of runs that can have none in their state directory."""
 
@@ -59,7 +59,17 @@ class Ipvsadm:
             os.close(descriptor)
 
     def read(self) -> Table:
-        """Return the table. IpvsadmError where it cannot be read."""
+        """Return the table, but for the marks of our checks. IpvsadmError where it cannot be read.
+
+        So nobody plans with marks, shows them or removes them.
+        """
+        return {key: each for key, each in self._standing().items() if not is_ours(key)}
+
+    def marks(self) -> Table:
+        """Return what the table has of the marks of our checks. Errors as above."""
+        return {key: each for key, each in self._standing().items() if is_ours(key)}
+
+    def _standing(self) -> Table:
         # -Sn leaves the thresholds out, and an edit that does not repeat them resets them.
         rules, thresholds = self._told(("-Sn",), ("-Ln", "--thresholds"))
         return parse(rules, thresholds)
@@ -100,16 +110,26 @@ class Ipvsadm:
     def apply(self, changes: Sequence[Change], desired: Table) -> None:
         """Run ``changes`` as one batch, read the table again and compare it with ``desired``.
 
-        ipvsadm -R goes on after a line that the kernel refuses and its status tells only that
-        something failed, so the table itself is the answer. IpvsadmError where it differs.
+        ``set_marks`` does the same with the marks of our checks alone. ipvsadm -R goes on after a
+        line that the kernel refuses and its status tells only that something failed, so the table
+        itself is the answer. IpvsadmError where it differs.
         """
+        self._batch(changes, desired, self.read)
+
+    def set_marks(self, desired: Table) -> None:
+        """Have the table hold exactly these marks, whatever else is in it. Errors as ``apply``."""
+        changes = plan(self.marks(), desired)
+        if changes:
+            self._batch(changes, desired, self.marks)
+
+    def _batch(self, changes: Sequence[Change], desired: Table, read: Callable[[], Table]) -> None:
         # From memory and not through a pipe: a sender that is killed leaves no half line.
         batch = os.memfd_create("batch")
         with os.fdopen(batch, "r+", encoding="utf-8") as file:
             file.writelines(f"{' '.join(change.words)}\n" for change in changes)
             file.seek(0)
             (answer,) = self._run(("-R",), stdin=batch, kept=self._held)
-        left = plan(self.read(), desired)
+        left = plan(read(), desired)
         if left:
             first = " ".join(left[0].words)
             raise IpvsadmError(

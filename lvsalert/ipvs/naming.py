@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, ResolveError, UsageError
+from lvsalert.ipvs.marks import MARKS
 from lvsalert.model import (
     Forwarding,
     Protocol,
@@ -43,6 +44,8 @@ def virtual_service(
     if protocol is Protocol.FWMARK:
         if not is_mark or len(text) > 10 or not 1 <= int(text) < 2**32:
             raise UsageError(f"{text!r} is not a firewall mark: a whole number from 1")
+        if int(text) in MARKS:
+            raise UsageError(f"{text!r} is a firewall mark of our own checks: take one below")
         family = socket.AF_INET6 if ipv6_fwmark else socket.AF_INET
         return VirtualService(protocol, "", 0, int(text), family)
     name, port = split_endpoint(text)

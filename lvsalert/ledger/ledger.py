@@ -12,11 +12,12 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ipvs.table import Endpoint
-from lvsalert.ledger import accepted, command_states, journal
+from lvsalert.ledger import accepted, command_states, journal, marks
 from lvsalert.ledger.accepted import AcceptedFiles
 from lvsalert.ledger.command_states import CommandStates
 from lvsalert.ledger.database import FILE_NAME, CorruptError, connect, connect_to_read
 from lvsalert.ledger.journal import Journal
+from lvsalert.ledger.marks import Marks
 from lvsalert.ledger.records import (
     BY_PEOPLE,
     DIRECTOR,
@@ -64,12 +65,13 @@ CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHO
 CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
-# The last since version 4.
+# The last two since versions 4 and 5.
 _SCHEMAS = (
     _SCHEMA + journal.SCHEMA,
     _ADDED,
     accepted.SCHEMA + _DRAINS,
     command_states.SCHEMA,
+    marks.SCHEMA,
 )
 
 
@@ -82,6 +84,7 @@ class Ledger:
         self.journal = Journal(connection)
         self.files = AcceptedFiles(connection)
         self.commands = CommandStates(connection)
+        self.marks = Marks(connection)
 
     @classmethod
     def in_memory(cls) -> Ledger:

@@ -35,6 +35,12 @@ COMMON = {
     "--concurrency": ("3", "4"),
     "--omit-good": ("1", None),
     "--prefer-ipv6": ("yes", None),
+    "--via": ("10.0.0.3", "10.0.0.3:80"),
+    "--forwarding": ("tun", "nat"),
+    "--tunnel": ("gre", "gue:6080"),
+    "--ipvsadm": ("/a", "/b"),
+    "--ipvsadm-timeout": ("7", "0.5"),
+    "--state-dir": ("/a", "/b"),
 }
 TLS: dict[str, tuple[str, str | None]] = {
     "--tls": ("true", None),
@@ -127,6 +133,12 @@ BAD_FOR_BOTH = [
     (("--concurrency", "x"), "--concurrency: 'x' is not a number of hosts (1 or more)"),
     (("--concurrency", "1.5"), "--concurrency: '1.5' is not a number of hosts (1 or more)"),
     (("-z",), "No such option"),
+    (
+        ("--via", "www"),
+        "--via: 'www' is not a virtual address: a number, with :port or without",
+    ),
+    (("--via", "10.0.0.3:0"), "--via: '0' is not a port: 1 to 65535 or a tcp name of /etc/serv"),
+    (("--via", "fe80::3%lo"), "--via: 'fe80::3%lo' is not a virtual address: a number, with :por"),
     (("--password", "x"), "No such option"),
     (
         ("--user", "me", "192.0.2.1"),

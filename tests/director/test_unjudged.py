@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 WEB = "tcp 10.0.0.3:80"
-LATEST = ("commands",)
+LATEST = ("commands", "marks")
 NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes", *LATEST)
 BROKEN = {"MON_RETVAL": "3"}
 
@@ -108,7 +108,9 @@ def test_a_dry_run_counts_nothing(director: Director) -> None:
     assert not (director.state / "ledger.db").exists()
 
 
-@pytest.mark.parametrize(("version", "lacking"), [(1, ("unjudged", *NEW)), (2, NEW), (3, LATEST)])
+@pytest.mark.parametrize(
+    ("version", "lacking"), [(1, ("unjudged", *NEW)), (2, NEW), (3, LATEST), (4, ("marks",))]
+)
 def test_a_ledger_of_a_version_before_is_read_and_grows(
     tmp_path: Path, version: int, lacking: Sequence[str]
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_ledger_of_a_version_before_is_read_and_grows(
     before.close()
     reader = Ledger.open_to_read(str(tmp_path))
     assert (reader.unjudged(), reader.files.all(), reader.forgotten()) == ({}, [], {})
+    assert reader.marks.all() == {}
     reader.close()
     writer = Ledger.open(str(tmp_path))
     assert (writer.unjudged(), writer.files.all()) == ({}, [])

@@ -44,12 +44,12 @@ class RealServer(Host):
                 f"route add 10.0.0.0/24 via {GATEWAY} table {BY_DIRECTOR}",
             ]
         )
-        self._folder = folder / name
-        self._folder.mkdir()
+        self.folder = folder / name
+        self.folder.mkdir()
         self.say(name)
-        self.web = HostNginx(self, self._folder / "nginx", [self._site()])
-        self.ftp = HostVsftpd(self, self._folder / "vsftpd", join(address, 21))
-        self.echo = Echo(self, self._folder / "echo", [address, address6, VIP, VIP6])
+        self.web = HostNginx(self, self.folder / "nginx", [self._site()])
+        self.ftp = HostVsftpd(self, self.folder / "vsftpd", join(address, 21))
+        self.echo = Echo(self, self.folder / "echo", [address, address6, VIP, VIP6])
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -59,15 +59,15 @@ class RealServer(Host):
     def say(self, text: str) -> None:
         """Have the web server's page hold this, which is the server's name at first."""
         # No reader shall find half of it.
-        new = self._folder / "new"
+        new = self.folder / "new"
         new.write_text(f"{text}\n")
-        new.replace(self._folder / "page")
+        new.replace(self.folder / "page")
 
     def _site(self) -> Site:
         """The same page at every port and path."""
         places = [join(address, port) for port in WEB_PORTS for address in ("0.0.0.0", "::")]
         page = "default_type text/plain; rewrite ^ /page break;"
-        return Site(places, f"location / {{ root {self._folder}; {page} }}")
+        return Site(places, f"location / {{ root {self.folder}; {page} }}")
 
 
 class There(Program):

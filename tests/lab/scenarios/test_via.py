@@ -1,0 +1,349 @@
+"""Checks by way of the virtual address: what they find that no other does, and what misleads them.
+
+Each fault is of a real server that answers at its own address all the while. Each trap is one that
+would have such a check say good of a dead server, or condemn a healthy one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+import pytest
+
+from tests.harness.nginx import Site
+from tests.lab.addresses import GATEWAY, VIP, VIP6
+from tests.lab.configuration import LVS_DIRECTOR
+from tests.lab.realserver import BY_DIRECTOR, HostNginx
+from tests.lab.topology import STATE
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.lab.director import Director
+    from tests.lab.realserver import RealServer
+    from tests.lab.topology import Topology
+
+ACCEPT_LOCAL = "ipv4/conf/eth0/accept_local"
+_BOTH = "+net_admin,+net_raw"
+# As mon.service runs it.
+AS_MON = ("setpriv", "--reuid", "mon", "--regid", "mon", "--clear-groups")
+WITH_BOTH = (*AS_MON, "--inh-caps", _BOTH, "--ambient-caps", _BOTH)
+MONITORS = "/usr/local/lib/mon/mon.d"
+DR, NAT, TUN = ("--forwarding", "dr"), ("--forwarding", "nat"), ("--forwarding", "tun")
+SERVICE = f"-A -t {VIP}:80 -s rr"
+IN_OUTPUT = ("add table inet f", "add chain inet f o { type route hook output priority -150 ; }")
+IN_INPUT = ("add table inet f", "add chain inet f i { type filter hook input priority 0 ; }")
+
+
+@pytest.fixture
+def via(lab: Topology) -> Iterator[Topology]:
+    """The hosts with their web servers up, and directors that take what comes from their own."""
+    lab.start_web()
+    for director in (lab.director1, lab.director2):
+        director.set_sysctls({ACCEPT_LOCAL: 1})
+    yield lab
+    for director in (lab.director1, lab.director2):
+        director.set_sysctls({ACCEPT_LOCAL: 0})
+
+
+class Answer(NamedTuple):
+    """How a monitor ended: its status, the hosts that it names, and all it says."""
+
+    status: int
+    named: str
+    said: str
+
+
+def check(
+    director: Director,
+    *words: str,
+    monitor: str = "http.monitor",
+    by: tuple[str, ...] = WITH_BOTH,
+) -> Answer:
+    """Run a monitor on a director as mon does."""
+    done = director.run(*by, f"{MONITORS}/{monitor}", "-t", "2", "--omit-good", *words)
+    assert done.stderr == ""
+    return Answer(done.returncode, done.stdout.partition("\n")[0], done.stdout)
+
+
+def by_way(director: Director, *words: str, address: str = VIP, **more: str) -> Answer:
+    """Run a check of the first two real servers by way of the virtual address."""
+    hosts = ("2001:db8::11", "2001:db8::12") if address == VIP6 else ("192.168.0.1", "192.168.0.2")
+    return check(director, "--via", address, *words, *hosts, **more)
+
+
+Hurt = "Callable[[RealServer], AbstractContextManager[object]]"
+
+
+@contextmanager
+def ip(real: RealServer, hurt: str, mend: str) -> Iterator[None]:
+    """Change something by ip(8), and change it back."""
+    real.ip(hurt.split("; "))
+    try:
+        yield
+    finally:
+        real.ip(mend.split("; "))
+
+
+@contextmanager
+def without_address(real: RealServer, *, forwards: bool) -> Iterator[None]:
+    """Take the virtual address off lo, on a server that passes packets on or does not."""
+    real.set_sysctls({"ipv4/ip_forward": int(forwards)})
+    with ip(real, f"address del {VIP}/32 dev lo", f"address add {VIP}/32 dev lo"):
+        yield
+    real.set_sysctls({"ipv4/ip_forward": 0})
+
+
+@contextmanager
+def firewall(real: RealServer, verdict: str) -> Iterator[None]:
+    """Have packets to the virtual address dropped or refused."""
+    real.filter_packets(*IN_INPUT, f"add rule inet f i ip daddr {VIP} tcp dport 80 {verdict}")
+    yield
+    real.filter_packets()
+
+
+@contextmanager
+def other_web(real: RealServer, *sites: Site) -> Iterator[None]:
+    """Have another web server in the place of the first."""
+    real.web.kill()
+    folder = real.folder / f"nginx-{len(list(real.folder.iterdir()))}"
+    other = HostNginx(real, folder, sites)
+    other.start()
+    try:
+        yield
+    finally:
+        other.kill()
+        real.web.start()
+
+
+def on_own_address(real: RealServer) -> AbstractContextManager[None]:
+    """Have the web server listen at the server's own address only."""
+    return other_web(real, Site([f"{real.address}:80"], "location / { return 200; }"))
+
+
+def broken_host(real: RealServer) -> AbstractContextManager[None]:
+    """Have the web server answer with an error at the virtual address."""
+    good = Site([f"{real.address}:80"], "location / { return 200; }")
+    return other_web(real, good, Site([f"{VIP}:80"], "location / { return 503; }"))
+
+
+def other_way_back(real: RealServer) -> AbstractContextManager[None]:
+    """Have masqueraded answers go to a gateway that there is not."""
+    wrong = f"route replace 10.0.0.0/24 via 192.168.0.77 table {BY_DIRECTOR}"
+    return ip(real, wrong, f"route replace 10.0.0.0/24 via {GATEWAY} table {BY_DIRECTOR}")
+
+
+SILENT, REFUSED = "timed out after 2 s, no connection", "Connection refused"
+
+
+class Fault(NamedTuple):
+    """What is wrong, the words of the check that finds it, and what it says, also on a standby."""
+
+    hurt: Callable[[RealServer], AbstractContextManager[object]]
+    words: tuple[str, ...]
+    said: str
+    on_standby: str | None = None
+    address: str = VIP
+
+
+FAULTS = {
+    "the virtual address is missing": Fault(
+        lambda real: without_address(real, forwards=False), DR, SILENT, SILENT
+    ),
+    "it is missing, and the server forwards": Fault(
+        lambda real: without_address(real, forwards=True), DR, "No route to host", "No route to"
+    ),
+    "the program listens at its own address": Fault(on_own_address, DR, REFUSED),
+    "the virtual host is broken": Fault(broken_host, DR, "status 503 is not accepted"),
+    "a firewall drops": Fault(lambda real: firewall(real, "drop"), DR, SILENT),
+    "a firewall refuses": Fault(lambda real: firewall(real, "reject"), DR, REFUSED),
+    "the tunnel is down": Fault(
+        lambda real: ip(real, "link set tunl0 down", "link set tunl0 up"), TUN, REFUSED, SILENT
+    ),
+    "the virtual address of IPv6 is missing": Fault(
+        lambda real: ip(
+            real, f"address del {VIP6}/128 dev lo", f"address add {VIP6}/128 dev lo nodad"
+        ),
+        DR,
+        SILENT,
+        address=VIP6,
+    ),
+    "the way back is not by the director": Fault(other_way_back, NAT, SILENT),
+}
+
+
+def test_faults_that_the_ordinary_check_passes(via: Topology) -> None:
+    """Each is found by way of the virtual address, and the server beside it is good."""
+    real = via.real_servers[0]
+    missed = []
+    for name, fault in FAULTS.items():
+        own = real.address6 if ":" in fault.address else real.address
+        with fault.hurt(real):
+            answers = [by_way(via.director1, *fault.words, address=fault.address)]
+            if fault.on_standby is not None:
+                answers.append(by_way(via.director2, *fault.words, address=fault.address))
+            ordinary = check(via.director1, own)
+        healed = by_way(via.director1, *fault.words, address=fault.address)
+        for answer, said in zip(answers, (fault.said, fault.on_standby)):
+            if answer[:2] != (1, own) or f"HOST {own}: {said}" not in answer.said:
+                missed.append(f"{name}: {answer}")
+        if (ordinary.status, healed.status) != (0, 0):
+            missed.append(f"{name}: ordinary {ordinary}, healed {healed}")
+    assert not missed, "\n".join(missed)
+
+
+def test_every_way_and_protocol(via: Topology) -> None:
+    """Direct routing, masquerading with and without another port, tunnels; on both directors."""
+    wrong: list[tuple[object, Answer]] = []
+    for director in (via.director1, via.director2):
+        # The real service's only server is another one, and takes nothing.
+        director.lay(SERVICE, f"-a -t {VIP}:80 -r 192.168.0.3:80 -g -w 0")
+        asked = [(words, VIP) for words in (DR, NAT, TUN, (*TUN, "-p", "8080"))]
+        asked += [((*NAT, "-p", "8080"), f"{VIP}:80"), (DR, VIP6), (NAT, VIP6)]
+        wrong += [(each, by_way(director, *each[0], address=each[1])) for each in asked]
+        assert director.ipvsadm("-Ln", "-t", f"{VIP}:80").split()[-2:] == ["0", "0"]
+    director, real = via.director1, via.real_servers[0]
+    wrong.append(("tcp.monitor", by_way(director, "-p", "80", monitor="tcp.monitor")))
+    real.ftp.start()
+    ftp = ("--via", VIP)
+    masqueraded = check(director, *ftp, *NAT, real.address, monitor="ftp.monitor")
+    wrong.append(("ftp.monitor", masqueraded))
+    # It listens at its own address only.
+    refused = check(director, *ftp, real.address, monitor="ftp.monitor")
+    assert (refused.status, refused.named) == (1, real.address)
+    page = Site([f"{VIP}:80"], "location /a { return 301 /b; } location /b { return 200 there; }")
+    with other_web(real, page):
+        for words in (
+            ("--follow",),
+            ("--follow", "--user", "me", "--password-file", "/etc/passwd"),
+        ):
+            way = ("--status", "200", "-u", "/a", "-m", "there", "--via", VIP, real.address)
+            wrong.append((words, check(director, *words, *way)))
+    assert [each for each in wrong if each[1].status != 0] == []
+
+
+def lay_another(director: Director) -> None:
+    """Have a service that sends everything to the second real server."""
+    director.lay(SERVICE, f"-a -t {VIP}:80 -r 192.168.0.2:80 -g -w 1")
+
+
+def tell_nothing(answer: Answer, said: str) -> str:
+    """Return what is wrong with an answer that is to name nobody, for a reason."""
+    is_right = answer[:2] == (3, "") and said in answer.said
+    return "" if is_right else f"{said}: {answer}"
+
+
+def test_traps_on_the_active_director(via: Topology) -> None:
+    """What keeps answers away, or sends checks elsewhere, is told and condemns nobody."""
+    director, (real, *_) = via.director1, via.real_servers
+    lay_another(director)
+    wrong = []
+    director.set_sysctls({ACCEPT_LOCAL: 0})
+    lost = "accept_local is 0: as root: lvs-director install --via eth0"
+    wrong += [tell_nothing(by_way(director, *words), lost) for words in (DR, TUN)]
+    assert (by_way(director, *NAT).status, by_way(director, address=VIP6).status) == (0, 0)
+    director.set_sysctls({ACCEPT_LOCAL: 1})
+    director.ip([f"address del {VIP}/32 dev eth0", f"address add {VIP}/32 dev lo"])
+    director.set_sysctls({"ipv4/conf/eth0/rp_filter": 1})
+    wrong.append(tell_nothing(by_way(director), "rp_filter is 1 and the address is on lo"))
+    director.set_sysctls({"ipv4/conf/eth0/rp_filter": 2})
+    assert by_way(director).status == 0
+    director.set_sysctls({"ipv4/conf/eth0/rp_filter": 0})
+    director.ip([f"address del {VIP}/32 dev lo", f"address add {VIP}/32 dev eth0"])
+    director.filter_packets(*IN_INPUT, "add rule inet f i tcp sport 80 drop")
+    dropped = "its answer came in and was dropped here: let the firewall's INPUT take TCP from"
+    for words, address in ((DR, VIP), (NAT, VIP), (DR, VIP6)):
+        wrong.append(tell_nothing(by_way(director, *words, address=address), dropped))
+    director.filter_packets()
+    # With another's service there, a mark that leads nowhere gets the other one's answer.
+    real.web.kill()
+    director.filter_packets(*IN_OUTPUT, "add rule inet f o meta mark set 0")
+    wrong.append(tell_nothing(by_way(director), "rule of the firewall's OUTPUT changes marks"))
+    director.filter_packets()
+    dead = by_way(director)
+    assert (dead.status, dead.named) == (1, real.address)
+    # What a silent or refused check left in the list does not lead the next one astray.
+    real.web.start()
+    director.ipvsadm("-C")
+    assert by_way(director).status == 0
+    # The kernel would ask from the virtual address.
+    director.ip([f"address change {VIP6}/128 dev eth0 preferred_lft forever valid_lft forever"])
+    assert by_way(director, address=VIP6).status == 0
+    director.ip([f"address change {VIP6}/128 dev eth0 preferred_lft 0 valid_lft forever"])
+    itself = check(director, "--via", VIP, "192.168.0.251")
+    wrong.append(tell_nothing(itself, "192.168.0.251 is this director itself"))
+    bare = by_way(director, by=AS_MON)
+    wrong.append(tell_nothing(bare, "no CAP_NET_ADMIN to mark packets"))
+    admin = ("--inh-caps", "+net_admin", "--ambient-caps", "+net_admin")
+    real.unplug()
+    half = by_way(director, by=(*AS_MON, *admin))
+    wrong.append(tell_nothing(half, "is silent, and no CAP_NET_RAW to see what comes in"))
+    real.plug_in()
+    assert [each for each in wrong if each] == []
+
+
+def test_trap_on_the_standby(via: Topology) -> None:
+    """A backup that balances nothing sends checks to the active one, whose servers are well."""
+    lay_another(via.director1)
+    standby = via.director2
+    standby.ipvsadm("--start-daemon", "backup", "--mcast-interface", "eth0")
+    try:
+        assert by_way(standby).status == 0
+        standby.set_sysctls({"ipv4/vs/backup_only": 1})
+        answer = by_way(standby)
+    finally:
+        standby.set_sysctls({"ipv4/vs/backup_only": 0})
+        standby.ipvsadm("--stop-daemon", "backup")
+    assert tell_nothing(answer, "as root: sysctl -w net.ipv4.vs.backup_only=0") == ""
+
+
+WWW_CF = f"""\
+virtual = {VIP}:80
+    real = 192.168.0.1:80 gate
+    real = 192.168.0.2:80 gate
+    scheduler = rr
+    checktype = connect
+"""
+
+
+def marks(director: Director) -> list[str]:
+    """Return the rules of our marks in a director's table."""
+    return [line for line in director.table if " -f 12807" in line]
+
+
+def test_marks_are_nobody_elses(via: Topology, tmp_path: Path) -> None:
+    """No table of ours shows one, no plan takes one, and they leave with their servers."""
+    director = via.director1
+    file = tmp_path / "www.cf"
+    file.write_text(WWW_CF)
+    director.lay("-A -f 7 -s rr")
+    assert by_way(director).status == 0
+    before = marks(director)
+    assert len(before) == 4
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        done = director.run(LVS_DIRECTOR, *words)
+        assert "12807" not in done.stdout + done.stderr
+        return done
+
+    assert command("start", str(file)).returncode == 0
+    assert command("status").stdout.count("tcp 10.0.0.3:80") == 2
+    assert command("drain", "192.168.0.1").returncode == 0
+    assert command("undo").returncode == 0
+    assert command("reload", str(file)).returncode == 0
+    assert command("status", str(file)).returncode == 0
+    assert command("history").returncode == 0
+    assert command("stop", str(file)).returncode == 0
+    assert marks(director) == before
+    assert set(director.table) == {"-A -f 7 -s rr", *before}
+    with contextlib.closing(sqlite3.connect(STATE / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE marks SET used = used - 4000")
+    assert check(director, "--via", VIP, "192.168.0.3").status == 0
+    assert [line.split()[4] for line in marks(director)[1::2]] == ["192.168.0.3:0"]
+    assert "-A -f 7 -s rr" in director.table
