@@ -56,9 +56,9 @@ class CannotTellError(LvsalertError):
     """The path cannot be judged; the message says of which host, why, and what to do."""
 
     def __init__(self, host: str, doubt: Doubt, more: int = 0) -> None:
-        others = f" (and {more} more)" if more else ""
-        super().__init__(f"{host}{others}: {doubt}")
+        self.about = f"{host} (and {more} more)" if more else host
         self.doubt = doubt
+        super().__init__(f"{self.about}: {doubt}")
 
 
 class Kernel(NamedTuple):

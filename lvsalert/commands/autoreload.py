@@ -75,7 +75,8 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
     At HUP mon reads its file anew and keeps its state (reset_server in mon 1.3.6 and 1.4.1).
     """
     mon, path = mon_above(os.getppid())
-    paths = mon_cf.written_from(_text(path)) if path is not None else []
+    text = "" if path is None else _text(path)
+    paths = mon_cf.written_from(text)
     if path is None or file.path not in paths:
         what = "no mon called" if path is None else f"{path} is not its mon.cf"
         said = f"{file.path} was reloaded, and {what}: mon watches what it did"
@@ -84,7 +85,8 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
     # Where mon found the alert are the other plugins, too.
     prefix = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
     files = [file if each == file.path else _as_accepted(each, given) for each in paths]
-    if mon_cf_file.replace(path, mon_cf.text_of(files, prefix, _between())):
+    new = mon_cf.text_of(files, prefix, _between(), via=mon_cf.has_via(text))
+    if mon_cf_file.replace(path, new):
         os.kill(mon, signal.SIGHUP)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from lvsalert.commands.manual import completions, pages
 from lvsalert.commands.options import command, number, option
 from lvsalert.errors import NotDoneError
 from lvsalert.host import access, check, install
-from lvsalert.host.plugins import File, modules
+from lvsalert.host.plugins import VIA_FILE, File, modules
 from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_lines
 
+# For ipvsadm, and for another run that has the table for itself.
+_SECONDS = 5.0
+_SET = re.compile(r"^(net/\S+)=1$", re.MULTILINE)
 _PAGE = re.compile(r"/man/man\d/[^/]+\.\d$")
 _prefix = option(
     "--prefix",
@@ -53,21 +57,28 @@ _mon_user = option(
     is_flag=True,
     help="Put the resource scripts lvs, mon and ldirectord into heartbeat's folder.",
 )
+@option(
+    "--via",
+    multiple=True,
+    metavar="INTERFACE",
+    help="Have the kernel take the answers to checks by way of a virtual address (--via of the"
+    " monitors) on this interface, which faces the real servers; may be repeated.",
+)
 @_dry_run
-def install_command(
-    *, prefix: str, root: str, mon_user: str | None, systemd: bool, heartbeat: bool, dry_run: bool
-) -> Outcome:
+def install_command(**given: Any) -> Outcome:
     """Write mon's plugins so that they run with this interpreter and its packages.
 
     A file that was written or edited by somebody else is not touched, and then nothing is written.
     """
-    user = access.account(mon_user)
-    destination = _destination(prefix, root)
+    user = access.account(given["mon_user"])
+    destination = _destination(given["prefix"], given["root"])
+    systemd, heartbeat, dry_run = given["systemd"], given["heartbeat"], given["dry_run"]
+    via = tuple(dict.fromkeys(given["via"]))
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
     steps = install.survey(
-        destination, user, _shared(destination), systemd=systemd, heartbeat=heartbeat
+        destination, user, _shared(destination), systemd=systemd, heartbeat=heartbeat, via=via
     )
     conflicts = install.conflicts(steps)
     if conflicts:
@@ -81,7 +92,8 @@ def install_command(
         lines += [_line(*done)] if done is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(destination.prefix, _text(destination.on_disk(MON_CF)))
-    return Outcome(0, _joined([*lines, *(_commands() if systemd else ())]))
+    settings = [f"sysctl -p {VIA_FILE}"] if via else []
+    return Outcome(0, _joined([*lines, *_commands(settings, systemd=systemd)]))
 
 
 def _destination(prefix: str, root: str) -> install.Destination:
@@ -122,10 +134,13 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _commands() -> list[str]:
+def _commands(settings: Sequence[str], *, systemd: bool) -> list[str]:
+    if not systemd:
+        return ["", "After that, run:", *settings] if settings else []
     return [
         "",
         "After that, run:",
+        *settings,
         f"modprobe --all {' '.join(modules())}",
         "systemctl daemon-reload",
         "systemctl enable --now lvsalert.socket",
@@ -144,20 +159,52 @@ def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
     A file that was edited since stays, and is named.
     """
     destination = _destination(prefix, root)
+    settings = _settings(_text(destination.on_disk(VIA_FILE)))
     removed, left = install.remove(destination, _shared(destination), dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     lines = _listed((verb, path) for path in removed) + [_line("left", line) for line in left]
     if not lines:
         return Outcome(0, "nothing to remove\n")
+    if not destination.root:
+        lines += _without_marks(dry_run=dry_run)
     state_dir = destination.on_disk(DEFAULT_STATE_DIR)
     if state_dir.exists() and state_dir not in removed:
         lines.append(_line("left", f"{state_dir} with the journal and the causes"))
     mon_cf = destination.on_disk(MON_CF)
     if any(each.startswith(f"{destination.prefix}/") for each in search_given(_text(mon_cf))):
         lines.append(_line("left", f"{mon_cf}: its mondir and alertdir name {destination.prefix}"))
+    commands = settings if destination.on_disk(VIA_FILE) in removed else []
     if any(path.suffix in (".service", ".socket") for path in removed):
-        lines += ["", "After that, run:", "systemctl daemon-reload", "systemctl restart mon"]
+        commands += ["systemctl daemon-reload", "systemctl restart mon"]
+    if commands:
+        lines += ["", "After that, run:", *commands]
     return Outcome(0, _joined(lines))
+
+
+def _without_marks(*, dry_run: bool) -> list[str]:
+    """Remove the marks of checks by way of a virtual address from the kernel's table."""
+    from lvsalert.director.marks import remove_marks
+    from lvsalert.director.reconcile import Director
+    from lvsalert.ipvs.ipvsadm import Ipvsadm
+    from lvsalert.ledger.reader import ask_ledger
+
+    known, _ = ask_ledger(DEFAULT_STATE_DIR, lambda ledger: len(ledger.marks.all()))
+    if not known:
+        return []
+    what = "firewall marks of checks in the kernel's table"
+    if dry_run:
+        return [_line("would remove", f"{known} {what}")]
+    door = Ipvsadm(DEFAULT_PROGRAM, _SECONDS)
+    try:
+        count = remove_marks(Director(door, DEFAULT_STATE_DIR, _SECONDS, math.inf))
+    except NotDoneError as error:
+        return [_line("left", f"{known} {what}: {error}")]
+    return [_line("removed", f"{count} {what}")]
+
+
+def _settings(text: str) -> list[str]:
+    """Return the commands that take back the settings of a file of sysctl.d(5)."""
+    return [f"sysctl -w {each}=0" for each in _SET.findall(text)]
 
 
 @command("check")
@@ -177,10 +224,14 @@ def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
     help="Where the lock is kept.",
 )
 @option("--mon-cf", default=MON_CF, show_default=True, metavar="PATH", help="mon's own.")
+@option("--via", is_flag=True, help="Try checks by way of each virtual address of the table.")
 @_mon_user
 def check_command(**given: Any) -> Outcome:
     """Say for the current user what can be used, and what to do about what cannot."""
-    findings = check.run(check.Subject(**given))
+    from lvsalert.commands.via import kernel_of
+
+    via = kernel_of(given) if given["via"] else None
+    findings = check.run(check.Subject(**{**given, "via": via}))
     lines = []
     for each in findings:
         lines.append(f"{'ok' if each.todo is None else 'failed':<8}{each.name:<13}{each.found}")

@@ -42,6 +42,11 @@ from lvsalert.mon.report import printable
 )
 @between_option
 @option(
+    "--via",
+    is_flag=True,
+    help="Ask real servers by way of their virtual address, and say where that cannot be.",
+)
+@option(
     "--accepted",
     is_flag=True,
     help="Of a file with a fault, take what start or reload found good last.",
@@ -65,10 +70,14 @@ def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: A
     told = faults + [
         str(each)
         for file in found
-        for each in (*warnings_of(file), *mon_cf.shortfalls(file), *left_out(file))
+        for each in (
+            *warnings_of(file),
+            *mon_cf.shortfalls(file, via=given["via"]),
+            *left_out(file),
+        )
     ]
     warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
-    text = mon_cf.text_of(found, given["prefix"], given["between"])
+    text = mon_cf.text_of(found, given["prefix"], given["between"], via=given["via"])
     if given["output"] is None:
         return Outcome(0, text, warnings)
     said = _written(text, given, ctx.obj.environ)

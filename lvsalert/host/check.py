@@ -9,14 +9,18 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lvsalert.checks.icmp_socket import EchoSocket
 from lvsalert.errors import IpvsadmError, LockTimeoutError, PrivilegeError
-from lvsalert.host import access, install, running_mon
+from lvsalert.host import access, check_path, install, running_mon
+from lvsalert.host.finding import Finding
 from lvsalert.host.running_mon import CAP_NET_ADMIN, CAP_NET_RAW
 from lvsalert.ipvs.ipvsadm import Ipvsadm, lock_path
 from lvsalert.mon.plugins import PLUGINS, searched
+
+if TYPE_CHECKING:
+    from lvsalert.checks.path import Kernel
 
 # Where the door to the kernel looks for a program that is named without a folder.
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
@@ -30,34 +34,43 @@ _SYSTEMD = "lvs-director install --systemd"
 
 
 class Subject(NamedTuple):
-    """What to look at, as the commands' options name it; the time-out is in seconds."""
+    """What to look at, as the commands' options name it; the time-out is in seconds.
+
+    ``via`` is lent for checks by way of the virtual address, None where none are made.
+    """
 
     ipvsadm: str
     ipvsadm_timeout: float
     state_dir: str
     mon_cf: str
     mon_user: str | None
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at; ``todo`` is what to do about it, None where it is usable."""
-
-    name: str
-    found: str
-    todo: str | None = None
+    via: Kernel | None = None
 
 
 def run(subject: Subject) -> list[Finding]:
     """Return all findings. UsageError where ``mon_user`` is named and is not there."""
     user = access.account(subject.mon_user)
+    door = Ipvsadm(subject.ipvsadm, subject.ipvsadm_timeout)
     return [
-        *_table(Ipvsadm(subject.ipvsadm, subject.ipvsadm_timeout)),
+        *_table(door),
         _icmp(),
         _lock(subject.state_dir, user),
         *_search(Path(subject.mon_cf)),
         *_running(subject.mon_cf),
         _interpreter(user),
+        *_path(door, subject.via),
     ]
+
+
+def _path(door: Ipvsadm, kernel: Kernel | None) -> Iterator[Finding]:
+    """Look at the path of clients; of a table that cannot be read another finding tells."""
+    try:
+        table = door.read()
+    except IpvsadmError:
+        return
+    yield from check_path.arp(table)
+    if kernel is not None:
+        yield from check_path.by_way(table, kernel)
 
 
 def _table(door: Ipvsadm) -> Iterator[Finding]:

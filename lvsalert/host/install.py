@@ -33,6 +33,7 @@ from lvsalert.host.plugins import (
     resident_files,
     signed,
     system_files,
+    via_files,
 )
 from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
 
@@ -122,10 +123,12 @@ def survey(
     *,
     systemd: bool,
     heartbeat: bool = False,
+    via: Sequence[str] = (),
 ) -> list[Step]:
     """Return a step for each file of an installation for mon's ``user``, with what stands there.
 
-    ``pages`` are those of the manual, and what completes words in shells. An ldirectord that is
+    ``pages`` are those of the manual, and what completes words in shells. ``via`` are interfaces
+    that face real servers, for checks by way of the virtual address. An ldirectord that is
     installed keeps its place among heartbeat's resource scripts. UsageError where mon or the kernel
     could not use the prefix or the interpreter.
     """
@@ -137,6 +140,8 @@ def survey(
         files += resident_files(user.name, sys.executable, folders)
     if heartbeat:
         files += resource_files(sys.executable, folders)
+    if via:
+        files += via_files(via)
     steps = [_step(destination, file) for file in files]
     theirs = (LDIRECTORD, FileState.FOREIGN)
     return [step for step in steps if (step.file.path, step.standing) != theirs]
@@ -239,7 +244,7 @@ def remove(
     """
     # Of these files the paths alone count, so any interpreter is as good as the one that wrote.
     files = [*plugin_files(check_prefix(destination.prefix), "", ()), *system_files()]
-    files += [*resident_files("", "", ()), *resource_files("", ()), *pages]
+    files += [*resident_files("", "", ()), *resource_files("", ()), *via_files(()), *pages]
     removed: list[Path] = []
     left = []
     folders: set[Path] = set()

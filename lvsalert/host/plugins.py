@@ -14,6 +14,11 @@ from lvsalert.mon.plugins import FOLDERS, PLUGINS
 from lvsalert.templates import filled
 
 STATE_DIR_MODE = 0o770
+VIA_FILE = "/etc/sysctl.d/60-lvsalert-via.conf"
+"""Where the settings for checks by way of the virtual address are."""
+
+# What the kernel takes (dev_valid_name), as far as it can stand in a setting's name.
+_INTERFACE = re.compile(r"(?!\.\.?$)[\w.-]{1,15}", re.ASCII)
 # execve(2): kernels before 5.1 cut the first line of a script here.
 _SHEBANG_BYTES = 127
 _MARK = re.compile(
@@ -132,6 +137,27 @@ def system_files(*, is_bounded: bool = False) -> list[File]:
         File("/etc/systemd/system/mon.service.d/lvsalert.conf", 0o644, "", unit),
         File("/etc/modules-load.d/lvsalert.conf", 0o644, "", filled("modules-load.conf")),
     ]
+
+
+def via_files(interfaces: Sequence[str]) -> list[File]:
+    """Return what sysctl.d(5) reads: on these interfaces answers from virtual addresses are taken.
+
+    UsageError for what is no interface's name.
+    """
+    for each in interfaces:
+        if not _INTERFACE.fullmatch(each):
+            raise UsageError(f"{each!r} is not an interface: a name such as eth0")
+    settings = "\n".join(f"{setting}=1" for setting in map(accept_local, interfaces))
+    text = filled("sysctl-via.conf", settings=settings)
+    return [File(VIA_FILE, 0o644, "", text)]
+
+
+def accept_local(interface: str) -> str:
+    """Return the kernel's setting by which an interface takes what comes from our own addresses.
+
+    With slashes, since an interface's name may have dots (sysctl.d(5)).
+    """
+    return f"net/ipv4/conf/{interface}/accept_local"
 
 
 def signed(file: File, prefix: str, made: int) -> bytes:

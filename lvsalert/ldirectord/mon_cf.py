@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
-from lvsalert.ldirectord.watches import Watch, shared_watches
-from lvsalert.model import VirtualService
+from lvsalert.ldirectord.watches import Watch, shared_watches, watches_of
+from lvsalert.model import Forwarding, Protocol, VirtualService, join_endpoint
 from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.templates import filled
 
@@ -25,19 +25,28 @@ _AND = " and "
 # (do_alert in mon 1.3.6 and 1.4.1), which it would not with numalerts.
 _NEVER_AGAIN = "36500d"
 _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.*)\.\n")
+# The monitors that can ask by way of the virtual address.
+_KNOW_VIA = frozenset(
+    f"{name}.monitor" for name in ("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet")
+)
 _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 
 
 def text_of(
-    files: Sequence[DirectorFile], prefix: str = DEFAULT_PREFIX, between: float | None = None
+    files: Sequence[DirectorFile],
+    prefix: str = DEFAULT_PREFIX,
+    between: float | None = None,
+    *,
+    via: bool = False,
 ) -> str:
     """Return the mon.cf that watches every service of ``files``, with our plugins in ``prefix``.
 
-    ``between`` is the seconds between checks of the resident's, None for none. UsageError for a
+    ``between`` is the seconds between checks of the resident's, None for none. With ``via`` real
+    servers are asked by way of their virtual address, where that can be. UsageError for a
     value that cannot stand in a mon.cf, and for a service that two files have.
     """
     _check_apart(files)
-    watches = [each for file in files for each in _shared(file)]
+    watches = [each for file in files for each in _shared(file, via=via)]
     folders = {
         keyword: f"{prefix}/{folder}:/usr/lib/mon/{folder}"
         for keyword, folder in zip(PLUGINS, ("mon.d", "alert.d"))
@@ -65,19 +74,56 @@ class _Shared(NamedTuple):
     services: list[FileService]
 
 
-def _shared(file: DirectorFile) -> Iterable[_Shared]:
-    found: dict[str, _Shared] = {}
+def _shared(file: DirectorFile, *, via: bool) -> Iterable[_Shared]:
+    """Return each watch with its services; by way of different addresses it is not the same."""
+    found: dict[tuple[str, tuple[str, ...]], _Shared] = {}
+    groups: set[str] = set()
     watches = shared_watches(file.services)
     for service in file.services:
-        for watch in watches[service.virtual]:
-            found.setdefault(watch.group, _Shared(file, watch, [])).services.append(service)
+        for watch, own in zip(watches[service.virtual], watches_of(service)):
+            words = () if not via or _why_not_via(service, watch) else _via(service, watch)
+            key = watch.group, words
+            if key not in found:
+                group = own.group if watch.group in groups else watch.group
+                groups.add(group)
+                asking = watch._replace(group=group, monitor=(*watch.monitor, *words))
+                found[key] = _Shared(file, asking, [])
+            found[key].services.append(service)
     return found.values()
+
+
+def _via(service: FileService, watch: Watch) -> tuple[str, ...]:
+    """Return the words by which a monitor asks by way of a service's virtual address."""
+    virtual, method = service.virtual, watch.servers[0].real.forwarding
+    if method is Forwarding.MASQUERADING:
+        return ("--via", join_endpoint(virtual.address, virtual.port), "--forwarding", "nat")
+    tunnelled = ("--forwarding", "tun") if method is Forwarding.TUNNELLING else ()
+    return ("--via", virtual.address, *tunnelled)
+
+
+def _why_not_via(service: FileService, watch: Watch) -> str:
+    """Return why a watch asks the real servers themselves; empty where it need not."""
+    monitor = watch.monitor[0]
+    if monitor not in _KNOW_VIA:
+        return f"{monitor} knows no --via"
+    if monitor == "ftp.monitor" and "LVSALERT_USER" in watch.variables:
+        return "ftp.monitor knows no --via with a log-in"
+    if service.virtual.protocol is Protocol.FWMARK:
+        return "a firewall mark has no virtual address"
+    if len({server.real.forwarding for server in watch.servers}) > 1:
+        return "the kernel sends to them in different ways"
+    return ""
 
 
 def written_from(text: str) -> list[str]:
     """Return the files from which a mon.cf was written, none where we did not write it."""
     found = _FIRST_LINE.match(text)
     return found[1].split(_AND) if found else []
+
+
+def has_via(text: str) -> bool:
+    """Return whether a mon.cf that we wrote asks by way of virtual addresses."""
+    return re.search(r"^ +monitor .* --via ", text, re.MULTILINE) is not None
 
 
 def _check_apart(files: Sequence[DirectorFile]) -> None:
@@ -119,14 +165,23 @@ def _is_plain(sender: str | None) -> bool:
     return sender is not None and _ADDRESS.fullmatch(sender) is not None
 
 
-def shortfalls(file: DirectorFile) -> list[str]:
-    """Return what of the file the mon.cf leaves out."""
+def shortfalls(file: DirectorFile, *, via: bool = False) -> list[str]:
+    """Return what of the file the mon.cf leaves out, and with ``via`` what is asked without it."""
     senders = {service.configured.email.sender for service in file.services} - {None}
-    return [
+    found = [
         f"{file.path}: emailalertfrom: {sender!r} is no bare address, so it is left out"
         for sender in senders
         if not _is_plain(sender)
     ]
+    for service in file.services if via else ():
+        reasons = dict.fromkeys(_why_not_via(service, watch) for watch in watches_of(service))
+        about = f"{file.path}:{service.configured.line}: {service.virtual}: "
+        found += [
+            f"{about}the real servers are asked themselves: {reason}"
+            for reason in reasons
+            if reason
+        ]
+    return found
 
 
 def _value(name: str, value: str) -> str:

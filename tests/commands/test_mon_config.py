@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lvsalert.commands import lvs_director
+from lvsalert.ldirectord import mon_cf
 from tests.harness.director_file import Machine
 from tests.harness.mon import Mon
 from tests.harness.places import free_port
@@ -235,3 +237,90 @@ def _refuse_once(server: socket.socket) -> Future[list[str]]:
     told = pool.submit(serve)
     pool.shutdown(wait=False)
     return told
+
+
+VIA_CF = """\
+virtual = 10.0.0.3:80
+    real = 192.0.2.1 gate
+    real = 192.0.2.2 gate
+    service = http
+    request = "/x"
+virtual = 10.0.0.3:81
+    real = 192.0.2.1:80 gate
+    real = 192.0.2.2:80 gate
+    service = http
+    request = "/x"
+    checkport = 80
+virtual = 10.0.0.4:80
+    real = 192.0.2.1 gate
+    real = 192.0.2.2 gate
+    service = http
+    request = "/x"
+virtual6 = [2001:db8::3]:25
+    real6 = [2001:db8::11]:2525 masq
+    service = smtp
+virtual = 10.0.0.5:80
+    real = 192.0.2.1 ipip
+    checktype = connect
+virtual = 10.0.0.6:80
+    real = 192.0.2.1 ipip
+    real = 192.0.2.2 gate
+    checktype = connect
+virtual = 7
+    real = 192.0.2.1 gate
+    checktype = connect
+    checkport = 80
+virtual = 10.0.0.7:80
+    real = 192.0.2.1 gate
+    checktype = ping
+virtual = 10.0.0.8:21
+    real = 192.0.2.1 gate
+    service = ftp
+    request = "/file"
+"""
+
+
+def test_real_servers_are_asked_by_way_of_their_virtual_address(file: Path) -> None:
+    """Services of one address go on sharing a watch; what cannot be asked so is said."""
+    file.write_text(VIA_CF)
+    plain, by_way = run("mon-config", str(file)), run("mon-config", "--via", str(file))
+    assert by_way.status == 0, by_way.stderr
+    assert "--via" not in plain.stdout + plain.stderr
+    blocks = by_way.stdout.split("\nwatch ")[1:]
+    found = {
+        block.split()[0]: (
+            re.findall(r" monitor \S+| --via \S+(?: --forwarding \S+)?", block.replace('"', "")),
+            re.findall(r"VIRTUAL_SERVICE=(.*)", block),
+        )
+        for block in blocks
+    }
+    assert mon_cf.has_via(by_way.stdout)
+    assert not mon_cf.has_via(plain.stdout)
+    assert found == {
+        "tcp-10.0.0.3-80": (
+            [" monitor http.monitor", " --via 10.0.0.3"],
+            ["10.0.0.3:80 10.0.0.3:81"],
+        ),
+        "tcp-10.0.0.4-80": ([" monitor http.monitor", " --via 10.0.0.4"], ["10.0.0.4:80"]),
+        "tcp-2001.db8..3-25": (
+            [" monitor smtp.monitor", " --via [2001:db8::3]:25 --forwarding nat"],
+            ["[2001:db8::3]:25"],
+        ),
+        "tcp-10.0.0.5-80": (
+            [" monitor tcp.monitor", " --via 10.0.0.5 --forwarding tun"],
+            ["10.0.0.5:80"],
+        ),
+        "tcp-10.0.0.6-80": ([" monitor tcp.monitor"], ["10.0.0.6:80"]),
+        "fwm-7": ([" monitor tcp.monitor"], ["7"]),
+        "tcp-10.0.0.7-80": ([" monitor fping.monitor"], ["10.0.0.7:80"]),
+        "tcp-10.0.0.8-21": ([" monitor ftp.monitor"], ["10.0.0.8:21"]),
+    }
+    assert set(by_way.stderr.splitlines()) - set(plain.stderr.splitlines()) == {
+        f"lvs-director: {file}:{line}: {virtual}: the real servers are asked themselves: {reason}"
+        for line, virtual, reason in (
+            (23, "tcp 10.0.0.6:80", "the kernel sends to them in different ways"),
+            (27, "fwm 7", "a firewall mark has no virtual address"),
+            (31, "tcp 10.0.0.7:80", "fping.monitor knows no --via"),
+            (34, "tcp 10.0.0.8:21", "ftp.monitor knows no --via with a log-in"),
+        )
+    }
