@@ -16,15 +16,20 @@ a host that is not named for a good one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import itertools
+import os
 import socket
 import struct
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.checks.path_setting import Doubt, Virtual, doubt_of, setting_of, source_of, sysctl
 from lvsalert.checks.resolve import addresses_of
+from lvsalert.checks.rtnetlink import Route
 from lvsalert.checks.sweep import Target
 from lvsalert.errors import LvsalertError, PrivilegeError
 from lvsalert.model import (
@@ -49,6 +54,11 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _HOPS = 2
 # Often enough to see each connection before the list forgets it.
 _LOOK_SECONDS = 3.0
+# What leaves the list while it is read has others passed over.
+_LOOKS = 3
+_PORT_RANGE, _USUAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range"), (32768, 60999)
+# So many ports in a row may be taken.
+_TRIES = 1000
 _SILENT = ("no connection", "Connection timed out")
 
 
@@ -144,19 +154,56 @@ def _resolved(
     return addresses, results
 
 
+class _Source(NamedTuple):
+    """The address to ask from, and the hops that packets have, None for as many as ever."""
+
+    address: str
+    hops: int | None
+
+
+class _Ports:
+    """Ports to ask from, each once as long as there are others.
+
+    A connection from a port that was used a moment ago takes the place of the one before in the
+    kernel's list, and that one could not be proved any more.
+    """
+
+    def __init__(self) -> None:
+        try:
+            low, high = map(int, _PORT_RANGE.read_text().split())
+        except (OSError, ValueError):
+            low, high = _USUAL_PORTS
+        self._low, self._count = low, high - low + 1
+        # From anywhere, so that runs that follow each other are apart.
+        self._numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
+
+    def bind(self, sock: socket.socket, source: str) -> int:
+        """Bind a socket to a port of the source address that is free, and return it."""
+        for left in reversed(range(_TRIES)):
+            port = self._low + next(self._numbers) % self._count
+            try:
+                sock.bind((source, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not left:
+                    raise
+            else:
+                break
+        return port
+
+
 class _Host:
     """A host on its way: where its packets go, and the connections that were begun."""
 
     def __init__(
-        self, target: Target, virtual: Virtual, way: Way, source: str, hops: int | None
+        self, target: Target, virtual: Virtual, way: Way, source: _Source, ports: _Ports
     ) -> None:
         self.way = way
-        self.source = source
+        self._ports = ports
+        self.source, self._hops = source
         is_mapped = virtual.forwarding is Forwarding.MASQUERADING and virtual.port is not None
         port = virtual.port if is_mapped and virtual.port is not None else target.port
         self.target = Target(target.host, virtual.address, port, self._prepare)
         self._real = way.address, target.port
-        self._hops = hops
         self.mark = 0
         self.trouble: Doubt | None = None
         self.connections: list[Connection] = []
@@ -175,14 +222,13 @@ class _Host:
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_UNICAST_HOPS, self._hops)
             elif self._hops is not None:
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, self._hops)
-            sock.bind((self.source, 0))
+            port = self._ports.bind(sock, self.source)
         except OSError as error:
             found = f"cannot be asked from {self.source}: {error.strerror}"
             self.trouble = Doubt(found, "see lvs-director check --via")
             raise
-        source = self.source, int(sock.getsockname()[1])
         virtual = self.target.name, self.target.port
-        self.connections.append(Connection(source, virtual, self._real))
+        self.connections.append(Connection((self.source, port), virtual, self._real))
 
     def is_to_repeat(self, result: Result) -> bool:
         """Return whether a result is not yet to be believed."""
@@ -194,17 +240,19 @@ def _hosts(via: Via, targets: Sequence[Target], addresses: Mapping[str, str]) ->
     virtual = via.virtual
     virtuals = {virtual.address, *via.kernel.virtuals()}
     setting = setting_of(virtuals, [addresses[each.host] for each in targets])
-    sources: dict[str, tuple[str, int | None]] = {}
+    # All that are reached by one route are asked from one address.
+    sources: dict[Route | None, _Source] = {}
+    ports = _Ports()
     hosts = []
     for target in targets:
         address = addresses[target.host]
-        if address not in sources:
+        route = setting.routes.get(address)
+        if route not in sources:
             doubt = doubt_of(virtual, address, setting)
             if doubt is not None:
                 raise CannotTellError(target.host, doubt)
-            route = setting.routes.get(address)
             hops = _HOPS if route is not None and route.is_direct else None
-            sources[address] = source_of(virtual, address, setting), hops
+            sources[route] = _Source(source_of(virtual, address, setting), hops)
         is_nat = virtual.forwarding is Forwarding.MASQUERADING
         is_mapped = is_nat and virtual.port not in (None, target.port)
         way = Way(
@@ -214,7 +262,7 @@ def _hosts(via: Via, targets: Sequence[Target], addresses: Mapping[str, str]) ->
             virtual.forwarding,
             virtual.flags,
         )
-        hosts.append(_Host(target, virtual, way, *sources[address]))
+        hosts.append(_Host(target, virtual, way, sources[route], ports))
     marks = via.kernel.marks(list(dict.fromkeys(each.way for each in hosts)))
     for each in hosts:
         each.mark = marks[each.way]
@@ -238,7 +286,9 @@ class _Proof:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
-        self._look()
+        for _each in range(_LOOKS):
+            if not self._look():
+                break
 
     def _go_on(self) -> None:
         while not self._is_over.wait(_LOOK_SECONDS):
@@ -246,9 +296,12 @@ class _Proof:
             with contextlib.suppress(LvsalertError):
                 self._look()
 
-    def _look(self) -> None:
-        begun = {each for host in self._hosts for each in tuple(host.connections)}
-        self.seen |= self._made(begun - self.seen)
+    def _look(self) -> bool:
+        """Look for connections that were not seen yet; return whether some are still missing."""
+        begun = {each for host in self._hosts for each in tuple(host.connections)} - self.seen
+        found = self._made(begun)
+        self.seen |= found
+        return found != begun
 
 
 class _Arrivals:

@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--document", type=Path, help="the document with the Perl lvs.alert")
     parser.add_argument("--json", type=Path, help="where the figures go as JSON")
-    parser.add_argument("--lab", action="store_true", help="only the alerts, on the lab's kernel")
+    parser.add_argument("--lab", action="store_true", help="only what needs the lab's kernel")
     parser.add_argument("--only", default="", help="compare only what has these words in it")
     given = parser.parse_args()
     if given.lab:

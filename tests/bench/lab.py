@@ -1,17 +1,22 @@
-"""The alerts on a real kernel: `tests/bench/run --lab` boots the lab's guest for them."""
+"""What needs a real kernel: `tests/bench/run --lab` boots the lab's guest for it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.comparisons import alerts, write_perl_alert
-from tests.bench.measuring import HEAD, Measure
+from tests.bench.measuring import HEAD, Comparison, Measure, Side
+from tests.harness.nginx import Site
 from tests.harness.places import CHECKOUT, loopback, open_folder
-from tests.lab import kernel, packages
+from tests.lab import kernel, network, packages
+from tests.lab.addresses import VIP
 from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.machine import Machine
+from tests.lab.realserver import HostNginx
 
 _SECONDS = 900
 _SERVERS = 1000
@@ -20,12 +25,13 @@ _REPEATS = 3
 
 
 def measure(document: Path | None) -> None:
-    """Print the figures of the alerts, taken in the guest. SystemExit without a document."""
+    """Print the figures, taken in the guest; those of the alerts need the document."""
     if document is None:
-        raise SystemExit("LEFT OUT: the Perl lvs.alert: --document names no file to take it from")
+        print("LEFT OUT: the Perl lvs.alert: --document names no file to take it from")
     packages.install()
     with Machine(kernel.prepare()) as machine:
-        machine.start([sys.executable, "-m", "tests.bench.lab", str(document.resolve())])
+        given = [] if document is None else [str(document.resolve())]
+        machine.start([sys.executable, "-m", "tests.bench.lab", *given])
         status = machine.wait(_SECONDS)
         print(HEAD)
         print("\n".join(line for line in machine.console.splitlines() if line.startswith("| ")))
@@ -33,15 +39,52 @@ def measure(document: Path | None) -> None:
             raise SystemExit(machine.tail())
 
 
-def _inside(document: Path) -> None:
-    """In the guest: install the suite, and measure its alert and the document's."""
+def _inside(document: Path | None) -> None:
+    """In the guest: install the suite, and measure its checks, and its alert and the document's."""
     subprocess.run([LVS_DIRECTOR, "install", "--systemd"], capture_output=True, check=True)
     with open_folder() as folder:
+        runner = Measure(folder)
+        with _on_a_director(folder):
+            print(runner.compare(_by_way()).row(), flush=True)
+        if document is None:
+            return
         perl = folder / "perl.alert"
         write_perl_alert(document, perl, Path("/sbin/ipvsadm"))
-        runner = Measure(folder)
         for each in alerts(["/usr/local/lib/mon/alert.d/lvs.alert"], str(perl), _fill, _SERVERS):
             print(runner.compare(each._replace(repeats=_REPEATS)).row(), flush=True)
+
+
+@contextmanager
+def _on_a_director(folder: Path) -> Iterator[None]:
+    """Stay on a director beside a host that is a thousand real servers, with a real nginx."""
+    network.make_bridge()
+    director = network.Host("director", [f"{VIP}/32", "10.0.0.1/24", "172.16.255.1/16"])
+    director.set_sysctls({"ipv4/conf/eth0/accept_local": 1})
+    real = network.Host("real", [f"{each}/16" for each in _reals()], ["10.0.0.0/24 dev eth0"])
+    real.set_sysctls({"ipv4/conf/all/arp_ignore": 1, "ipv4/conf/all/arp_announce": 2})
+    real.ip([f"address add {VIP}/32 dev lo"])
+    page = Site(["0.0.0.0:80"], "location / { return 200 ok; }")
+    with HostNginx(real, folder / "nginx", [page]), director.inside():
+        yield
+
+
+def _reals() -> list[str]:
+    return [f"172.16.{each // 250}.{each % 250 + 1}" for each in range(_SERVERS)]
+
+
+def _by_way() -> Comparison:
+    """Return the check of all servers by way of the virtual address, beside the ordinary one."""
+    monitor = ["/usr/local/lib/mon/mon.d/http.monitor", "--omit-good"]
+    by_way = Side([[*monitor, "--via", VIP, *_reals()]])
+    ordinary = Side([[*monitor, *_reals()]])
+    return Comparison(
+        "http.monitor, 1,000 servers, by way of the virtual address",
+        ("--via", "without"),
+        by_way,
+        ordinary,
+        {"cpu": 1.3, "wall": 1.3},
+        _REPEATS,
+    )
 
 
 def _fill(servers: int, _lost: int) -> None:
@@ -52,4 +95,4 @@ def _fill(servers: int, _lost: int) -> None:
 
 
 if __name__ == "__main__":
-    _inside(Path(sys.argv[1]))
+    _inside(Path(sys.argv[1]) if sys.argv[1:] else None)

@@ -387,7 +387,7 @@ def test_check_finds_it_beforehand(via: Topology, tmp_path: Path) -> None:
     lost = "accept_local is 0 | as root: lvs-director install --via eth0"
     assert [lost in each for each in spoilt["--via"]] == [True, True, False]
     director.do(*next(line for line in install.splitlines() if line.startswith("sysctl")).split())
-    assert (Path("/proc/sys/net") / ACCEPT_LOCAL).read_text() == "0\n"
+    assert director.do("cat", f"/proc/sys/net/{ACCEPT_LOCAL}") == "1\n"
     director.filter_packets(*IN_INPUT, "add rule inet f i tcp sport {80, 8080} drop")
     dropped = checked(director, "--via")["--via"]
     director.filter_packets()
