@@ -52,8 +52,8 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 # IPVS takes one off. A real server on the link that lacks the virtual address, and forwards,
 # would send the packet back, round and round.
 _HOPS = 2
-# Often enough to see each connection before the list forgets it.
-_LOOK_SECONDS = 3.0
+# Often enough to see each connection before the list forgets it, which takes 10 s.
+_LOOK_SECONDS = 6.0
 # What leaves the list while it is read has others passed over.
 _LOOKS = 3
 _PORT_RANGE, _USUAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range"), (32768, 60999)

@@ -94,22 +94,31 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
     """Return how each address is reached; one that is not is left out."""
     found = {}
     names = _Names()
+    # Most answers differ in nothing but the address.
+    known: dict[bytes, Route] = {}
     with _open() as sock:
         for begin in range(0, len(addresses), _AT_ONCE):
             part = addresses[begin : begin + _AT_ONCE]
             asked = [_route_to(address, number) for number, address in enumerate(part, 1)]
             sock.send(b"".join(asked))
             for _, number, body in _answers(sock, len(part)):
-                found[part[number - 1]] = _route_of(body, names)
+                address = part[number - 1]
+                rest = body.replace(_raw(address), b"")
+                if rest not in known:
+                    known[rest] = _route_of(body, names)
+                found[address] = known[rest]
     return found
 
 
 def _route_to(address: str, number: int) -> bytes:
-    family = family_of(address)
-    raw = socket.inet_pton(family, address.partition("%")[0])
+    family, raw = family_of(address), _raw(address)
     request = _ROUTE.pack(family, len(raw) * 8, 0, 0, 0, 0, 0, 0, 0)
     attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(raw), _RTA_DST) + raw
     return _message(_GET_ROUTE, _REQUEST, number, request + attribute)
+
+
+def _raw(address: str) -> bytes:
+    return socket.inet_pton(family_of(address), address.partition("%")[0])
 
 
 def _route_of(body: bytes, names: _Names) -> Route:
