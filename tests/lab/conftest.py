@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import pytest
@@ -64,8 +65,16 @@ def _leave_long_ones_out(config: pytest.Config, items: list[pytest.Item]) -> Non
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """In the guest, share the tests with the other guests."""
-    if not in_guest() or session.testsfailed:
+    """In the guest, share the tests with the other guests; on the host, boot those.
+
+    The scenarios go on beside all other tests, and the first that is waited for tells why there is
+    no guest.
+    """
+    if session.testsfailed:
+        return None
+    if not in_guest():
+        with contextlib.suppress(Exception):
+            session.config.stash[GUESTS].begin()
         return None
     run_what_is_left(session.items)
     return True

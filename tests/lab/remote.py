@@ -36,9 +36,10 @@ _SLOW_START = 0.5
 def guests_at_once(cores: int, start: float) -> int:
     """Return how many guests a machine carries, whose interpreter starts in `start` seconds.
 
-    A guest waits a good deal, for mon's next check or for a time-out, and has one processor.
+    A guest waits a good deal, for mon's next check or for a time-out, and has one processor; the
+    other tests go on meanwhile.
     """
-    return 1 if cores == 1 or start > _SLOW_START else cores + 1
+    return 1 if start > _SLOW_START else cores
 
 
 def heaviest_first(names: Sequence[str]) -> list[str]:
@@ -86,27 +87,29 @@ class Guest:
 
 
 class Guests:
-    """The guests that share the chosen scenarios; they boot when the first one is asked for.
-
-    Each takes the first scenario that none has taken yet.
-    """
+    """The guests that share the chosen scenarios. Each takes the first that none has taken yet."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self._guests: list[Guest] = []
         self._taken = Path(tempfile.mkdtemp(prefix="lvsalert-lab-taken-"))
 
+    def begin(self) -> None:
+        """Boot them, where there are scenarios and none is up yet."""
+        if self._guests or not self.names:
+            return
+        packages.install()
+        self.names = heaviest_first(self.names)
+        count = guests_at_once(len(os.sched_getaffinity(0)), unit())
+        for number in range(min(count, len(self.names))):
+            self._guests.append(Guest(number, self.names, self._taken))
+
     def outcome(self, name: str) -> list[dict[str, Any]]:
         """Return the reports of a scenario's phases: set-up, call and clean-up.
 
         Raises MachineError where its guest is gone. A scenario that hangs is ended there.
         """
-        if not self._guests:
-            packages.install()
-            self.names = heaviest_first(self.names)
-            count = guests_at_once(len(os.sched_getaffinity(0)), unit())
-            for number in range(min(count, len(self.names))):
-                self._guests.append(Guest(number, self.names, self._taken))
+        self.begin()
         # Others may come before it, and each of them may hang.
         limit = math.inf
         return wait_until(lambda: self._reports(name), "the scenario ends", pause=0.1, limit=limit)
