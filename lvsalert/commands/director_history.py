@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from lvsalert.commands import json_text, lvs_alert
 from lvsalert.commands.entry import Outcome
+from lvsalert.commands.files import write_whole
 from lvsalert.commands.mon_options import login_of, mon_options
 from lvsalert.commands.options import Parsed, command, option
 from lvsalert.commands.syslog import log
@@ -98,7 +98,7 @@ def history_command(
         picture = timeline.svg(lanes, first if since is None else since, now)
         if svg == "-":
             return Outcome(0, picture)
-        _write_whole(svg, picture)
+        write_whole(svg, picture)
     if as_json:
         return Outcome(0, json_text.document(json_text.history_object(entries)))
     return Outcome(0, _table([_HEADINGS, *map(_cells, entries)]) if entries else "no change\n")
@@ -125,32 +125,6 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in lines)
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one whole; NotDoneError else."""
-    data = text.encode()
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            # A pipe or a device is not to be replaced by a file.
-            with open(path, "wb") as stream:
-                stream.write(data)
-            return
-        whole = os.path.realpath(path)
-        beside = f"{whole}.{os.getpid()}.new"
-        try:
-            with open(beside, "xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(beside, whole)
-        except BaseException:
-            if os.path.exists(beside):
-                os.unlink(beside)
-            raise
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise NotDoneError(f"{path}: {reason.lower()}") from None
 
 
 @command("undo")

@@ -30,6 +30,7 @@ _SECTIONS = {
         "status": "director_servers",
         "why": "director_servers",
         "history": "director_history",
+        "metrics": "director_metrics",
     },
     "Change by hand": {
         "drain": "director_servers",

@@ -16,7 +16,7 @@ from lvsalert.ipvs.naming import Lookup
 from lvsalert.ledger.database import FILE_NAME, ledger_error
 from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.ledger.records import OPERATOR
+from lvsalert.ledger.records import OPERATOR, LastRun
 from lvsalert.ledger.text import Words
 from lvsalert.ledger.timeline import Lane, OutTime
 from lvsalert.model import canonical_address, join_endpoint, parse_port, split_endpoint
@@ -204,15 +204,17 @@ def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:
     ]
 
 
-def fallbacks(ledger: Ledger, virtual: str) -> set[str | None]:
+def fallbacks(ledger: Ledger, virtual: str) -> set[str]:
+    """Return the addresses of a service's fallbacks, as ``fallback_addresses`` does."""
+    return fallback_addresses(run for run in ledger.runs() if run.virtual == virtual)
+
+
+def fallback_addresses(runs: Iterable[LastRun]) -> set[str]:
     """Return the addresses of a service's fallbacks; one that was given by name is not found."""
     variable = "LVSALERT_FALLBACK"
-    options = [run.options for run in ledger.runs() if run.virtual == virtual]
-    return {
-        canonical_address(split_endpoint(given[variable])[0])
-        for given in options
-        if variable in given
-    }
+    given = (run.options[variable] for run in runs if variable in run.options)
+    found = (canonical_address(split_endpoint(each)[0]) for each in given)
+    return {each for each in found if each is not None}
 
 
 def _serves(words: Words | None) -> bool:

@@ -65,13 +65,14 @@ CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHO
 CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
-# The last two since versions 4 and 5.
+# Then one for each version since 4.
 _SCHEMAS = (
     _SCHEMA + journal.SCHEMA,
     _ADDED,
     accepted.SCHEMA + _DRAINS,
     command_states.SCHEMA,
     marks.SCHEMA,
+    journal.TRIMMED,
 )
 
 
@@ -184,6 +185,14 @@ class Ledger:
         rows = self._db.execute("SELECT virtual, real FROM drains WHERE until <= ?", (now,))
         for virtual, real in rows.fetchall():
             self.clear_cause(virtual, _endpoint(real), OPERATOR)
+
+    def ends(self) -> dict[str, dict[Endpoint, float]]:
+        """Return when (epoch) the operator's causes end that end by themselves, by service."""
+        found: dict[str, dict[Endpoint, float]] = {}
+        if self._has("drains"):
+            for virtual, real, until in self._db.execute("SELECT * FROM drains"):
+                found.setdefault(virtual, {})[_endpoint(real)] = until
+        return found
 
     def _open_end(self, virtual: str, endpoint: Endpoint) -> None:
         """Let the operator's cause of a real server not end by itself."""
