@@ -7,24 +7,29 @@ import functools
 import os
 import pkgutil
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from lvsalert import checks, commands
+from lvsalert import checks, commands, openmetrics
 from lvsalert.commands import entry
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
 from lvsalert.commands.options import Parsed, command, option
-from lvsalert.commands.stub import leave_signals
+from lvsalert.commands.stub import is_monitor, leave_signals
+from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.commands.together import run_together
+from lvsalert.director import metrics
 from lvsalert.director.outside import Inside, stay_inside
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
-from lvsalert.resident import wire
+from lvsalert.resident import exporter, wire
+from lvsalert.resident.notes import RESULTS, Counts, Notes
 from lvsalert.resident.server import Server, listen
+from lvsalert.resident.watch import failed_of
 from lvsalert.resident.watcher import Mon, Watcher
 from lvsalert.resident.worker import Call
 
@@ -56,13 +61,29 @@ _FIRST = 3
     metavar="HOST[:PORT]",
     help="Where mon takes traps.  [default: where it takes commands]",
 )
-def serve_command(path: str, mon: tuple[str, int], trap: tuple[str, int] | None) -> Outcome:
+@option(
+    "--listen",
+    "places",
+    type=Parsed("place", exporter.parse_place),
+    multiple=True,
+    metavar="[ADDRESS:]PORT|unix:PATH",
+    help="Show metrics over HTTP here, to be read only; may be repeated.  [default: nowhere]",
+)
+@table_options
+def serve_command(
+    path: str,
+    mon: tuple[str, int],
+    trap: tuple[str, int] | None,
+    places: Sequence[exporter.Place],
+    **given: Any,
+) -> Outcome:
     """Stay, and run mon's plug-ins with everything imported.
 
     Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
     empty. It takes calls of its own user and of root, and ends on TERM, when its runs are over.
     What a monitor with --between has checked it goes on checking, and tells mon of a change by a
-    trap, until mon calls no more.
+    trap, until mon calls no more. With --listen it answers /metrics for Prometheus. What it finds
+    of the table there it finds by --ipvsadm and --state-dir; a run goes by its own.
     """
     _warm_up()
     # From its socket on it takes calls at once.
@@ -70,16 +91,40 @@ def serve_command(path: str, mon: tuple[str, int], trap: tuple[str, int] | None)
     stay_inside()
     leave_signals()
     calls, called = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    noted, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     called.setblocking(False)
-    watcher = Watcher(listener.getsockname(), calls, Mon(mon, trap or mon))
+    notes = Notes(noted if places else None)
+    watcher = Watcher(listener.getsockname(), calls, Mon(mon, trap or mon), notes)
 
     def watch() -> NoReturn:
         called.close()
         watcher.watch()
 
-    with listener, calls, called:
-        Server(listener, functools.partial(_execute, called), calls, watch).serve()
+    def export() -> NoReturn:
+        # Each of the others ends with the last of those who could tell it something.
+        for each in (calls, called, noted):
+            each.close()
+        exporter.export(heard, Counts(), places, _pages(given))
+
+    execute = functools.partial(_execute, called=called, notes=notes)
+    with listener, calls, called, noted, heard:
+        server = Server(listener, execute, calls, watch)
+        server.serve(notes, export if places else None)
     return Outcome(0)
+
+
+def _pages(given: Mapping[str, Any]) -> exporter.Pages:
+    """Return what the exporter shows: the metrics, in what a client says that it reads."""
+    door, state_dir = door_of(given), given["state_dir"]
+
+    def show_metrics(counts: Counts, accept: str) -> exporter.Page:
+        is_older = "application/openmetrics-text" not in accept
+        families = [*metrics.read(door, state_dir).families, *counts.families()]
+        text = openmetrics.text(families, older=is_older)
+        kind = openmetrics.OLDER_CONTENT_TYPE if is_older else openmetrics.CONTENT_TYPE
+        return exporter.Page(kind, text.encode())
+
+    return {"/metrics": show_metrics}
 
 
 def _listener(path: str) -> socket.socket:
@@ -105,30 +150,51 @@ def _warm_up() -> None:
         import_module(name)
 
 
-def _execute(called: socket.socket, calls: Sequence[Call]) -> None:
+def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes) -> None:
     """Run plug-ins in this process, and answer them.
 
     A check that is to be repeated is ``called`` out to the watcher. What has to be done outside is
     the plug-in's.
     """
-    for call in calls if len(calls) == 1 else run_together(calls):
+    begun = time.monotonic()
+    alone = calls if len(calls) == 1 else run_together(calls)
+    for call in calls:
+        if call not in alone:
+            notes.run(call.program, time.monotonic() - begun, "", "")
+    for call in alone:
         if call.program not in _PROGRAMS:
             call.give_up()
             continue
+        begun = time.monotonic()
+        emit = functools.partial(_emit, call, begun, called=called, notes=notes)
         try:
             call.enter()
-            entry.run_for(
-                call.program, call.argv, call.stdin, functools.partial(_emit, called, call)
-            )
+            entry.run_for(call.program, call.argv, call.stdin, emit)
         except (OSError, Inside):
             call.give_up()
 
 
-def _emit(called: socket.socket, call: Call, outcome: Outcome) -> bool:
+def _emit(
+    call: Call, begun: float, outcome: Outcome, *, called: socket.socket, notes: Notes
+) -> bool:
+    """Answer a call, and note what it came to."""
     stdout, stderr = entry.encoded(outcome)
     if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
         _call_out(called, call.program, outcome, stdout)
-    return call.answer(outcome.status, stdout, stderr)
+    is_taken = call.answer(outcome.status, stdout, stderr)
+    check, result = _check_of(call.program, outcome)
+    notes.run(call.program, time.monotonic() - begun, check, result)
+    return is_taken
+
+
+def _check_of(program: str, outcome: Outcome) -> tuple[str, str]:
+    """Return which check of mon's a run was, and what it came to; nothing where it was none."""
+    group, service = os.environ.get("MON_GROUP"), os.environ.get("MON_SERVICE")
+    if not is_monitor(program) or group is None or service is None:
+        return "", ""
+    failed = failed_of(outcome.status, outcome.stdout)
+    passed, bad, unjudged = RESULTS
+    return f"{group}/{service}", unjudged if failed is None else bad if failed else passed
 
 
 def _call_out(called: socket.socket, program: str, outcome: Repeated, stdout: bytes) -> None:

@@ -8,13 +8,23 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from typing import Callable, NoReturn
+from typing import Callable, NamedTuple, NoReturn
 
 from lvsalert.resident.worker import DONE, Execute, work
 
 # A machine that has so many at once is better served by plug-ins that wait for it themselves.
-_MOST_WORKERS = 256
+MOST_WORKERS = 256
+"""How many turns may be under way."""
 _MOST_IDLE = 4
+
+
+class Load(NamedTuple):
+    """How many runs are under way, in how many processes; how many were refused and lost so far."""
+
+    active: int = 0
+    workers: int = 0
+    refused: int = 0
+    lost: int = 0
 
 
 class Worker:
@@ -57,6 +67,7 @@ class Pool:
         self._leave = leave
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
+        self._refused = self._lost = 0
         # By the descriptors that are waited for.
         self._by_end: dict[int, Worker] = {}
         self._by_channel: dict[int, Worker] = {}
@@ -67,6 +78,11 @@ class Pool:
         """Return whether any worker has a turn."""
         return bool(self._by_connection)
 
+    @property
+    def load(self) -> Load:
+        """Return how much there is to do, and what did not come to its end."""
+        return Load(len(self._by_connection), len(self._workers), self._refused, self._lost)
+
     def hand_over(self, connections: Sequence[socket.socket]) -> Worker | None:
         """Return the worker that has a turn of these connections now, None where there is none.
 
@@ -76,6 +92,7 @@ class Pool:
         if worker is None or not worker.take(connections):
             for each in connections:
                 each.close()
+            self._refused += len(connections)
             return None
         for descriptor in worker.connections:
             self._by_connection[descriptor] = worker
@@ -101,7 +118,7 @@ class Pool:
 
     def _made(self, connections: Sequence[socket.socket]) -> Worker | None:
         """Return a new worker, which has none of the connections yet; None where there is none."""
-        if len(self._workers) >= _MOST_WORKERS:
+        if len(self._workers) >= MOST_WORKERS:
             return None
         ours, theirs = socket.socketpair()
         try:
@@ -145,6 +162,7 @@ class Pool:
             return
         self._forget(worker, descriptor)
         if not worker.connections:
+            self._lost += 1
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
 
@@ -171,6 +189,7 @@ class Pool:
     def _bury(self, worker: Worker) -> None:
         """Take note of a worker's end."""
         os.waitpid(worker.pid, 0)
+        self._lost += len(worker.connections)
         for descriptor in list(worker.connections):
             self._forget(worker, descriptor)
         self._workers.discard(worker)

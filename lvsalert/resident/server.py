@@ -17,13 +17,14 @@ import signal
 import socket
 import struct
 import time
-import traceback
 from typing import Callable, NoReturn
 
 from lvsalert import __version__
 from lvsalert.resident import wire
+from lvsalert.resident.child import Child
+from lvsalert.resident.notes import Notes
 from lvsalert.resident.notify import Notifier
-from lvsalert.resident.pool import Pool, Worker
+from lvsalert.resident.pool import Load, Pool, Worker
 from lvsalert.resident.worker import MOST_TOGETHER, Execute
 
 _CREDENTIALS = struct.Struct("3i")
@@ -36,8 +37,8 @@ _MOST_WAITING = 256
 _TURN_SECONDS = 1.0
 
 
-def listen(path: str) -> socket.socket:
-    """Return a socket that listens at ``path``, which only this user may connect to.
+def listen(path: str, mask: int = 0o177) -> socket.socket:
+    """Return a socket that listens at ``path``; by its ``mask`` only this user may connect to it.
 
     One that a resident before left behind is replaced; OSError where another one listens.
     """
@@ -47,7 +48,7 @@ def listen(path: str) -> socket.socket:
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        before = os.umask(0o177)
+        before = os.umask(mask)
         try:
             sock.bind(path)
         finally:
@@ -84,7 +85,11 @@ class Server:
         self._listener = listener
         self._calls = calls
         self._watch = watch
-        self._watcher: tuple[int, int] | None = None
+        self._notes = Notes(None)
+        self._noted = 0, Load()
+        self._export: Callable[[], NoReturn] | None = None
+        self._watcher: Child | None = None
+        self._exporter: Child | None = None
         # By descriptor: what has not called yet, and the alerts that wait for their turn.
         self._new: dict[int, socket.socket] = {}
         self._alerts: dict[int, socket.socket] = {}
@@ -96,8 +101,12 @@ class Server:
         self._is_ending = False
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def serve(self) -> None:
-        """Serve until TERM or INT, or until a plug-in of another version calls; end when idle."""
+    def serve(self, notes: Notes, export: Callable[[], NoReturn] | None = None) -> None:
+        """Serve until TERM or INT, or until a plug-in of another version calls; end when idle.
+
+        ``export`` shows in a process of its own what is noted, where that is asked for.
+        """
+        self._notes, self._export = notes, export
         self._listener.setblocking(False)
         signal.set_wakeup_fd(self._waker)
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -107,14 +116,24 @@ class Server:
         # What is there now is shared with every worker, as long as nobody writes to it.
         gc.collect()
         gc.freeze()
+        self._start_exporter()
         self._notifier.tell("READY=1")
         while self._alerts or self._pool.is_busy or not self._is_ending:
             for descriptor, _ in self._poll.poll(self._pause()):
                 self._take(descriptor)
             self._start_alerts()
+            self._note_load()
             self._notifier.still_alive()
-        if self._watcher is not None:
-            os.kill(self._watcher[0], signal.SIGTERM)
+        for child in (self._watcher, self._exporter):
+            if child is not None:
+                os.kill(child.pid, signal.SIGTERM)
+
+    def _note_load(self) -> None:
+        """Note how much there is to do, where that has changed."""
+        load = len(self._alerts), self._pool.load
+        if load != self._noted:
+            self._noted = load
+            self._notes.load(*load)
 
     def _pause(self) -> float | None:
         """Return the milliseconds until something is to be done, whatever comes."""
@@ -137,8 +156,10 @@ class Server:
                 os.read(descriptor, 4096)
         elif descriptor == self._calls.fileno():
             self._start_watcher()
-        elif self._watcher is not None and descriptor == self._watcher[1]:
-            self._bury_watcher(*self._watcher)
+        elif self._watcher is not None and descriptor == self._watcher.ended:
+            self._bury_watcher(self._watcher)
+        elif self._exporter is not None and descriptor == self._exporter.ended:
+            self._bury_exporter(self._exporter)
         elif descriptor in self._new:
             self._dispatch(self._let_go(self._new, descriptor))
         elif descriptor in self._alerts:
@@ -152,6 +173,7 @@ class Server:
             connection, _ = self._listener.accept()
         except OSError:
             return
+        self._start_exporter()
         if not _is_trusted(connection) or len(self._new) >= _MOST_WAITING:
             connection.close()
             return
@@ -215,30 +237,34 @@ class Server:
 
     def _start_watcher(self) -> None:
         """Start the process that takes what has come for it."""
-        try:
-            pid = os.fork()
-        except OSError:
-            return
-        if not pid:
-            try:
-                self._leave()
-                self._watch()
-            except BaseException:
-                # There is nobody above to tell of a bug; the loop starts another one.
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        self._poll.unregister(self._calls.fileno())
-        self._watcher = pid, os.pidfd_open(pid)
-        self._poll.register(self._watcher[1], select.POLLIN)
+        child = Child.start(self._leave, self._watch)
+        if child is not None:
+            self._poll.unregister(self._calls.fileno())
+            self._watcher = child
+            self._poll.register(child.ended, select.POLLIN)
 
-    def _bury_watcher(self, pid: int, ended: int) -> None:
+    def _bury_watcher(self, child: Child) -> None:
         """Take note of its end; another one is started when there is something for it."""
-        os.waitpid(pid, 0)
-        self._poll.unregister(ended)
-        os.close(ended)
+        self._poll.unregister(child.ended)
+        child.bury()
         self._watcher = None
+        self._notes.watches(0)
         self._poll.register(self._calls.fileno(), select.POLLIN)
+
+    def _start_exporter(self) -> None:
+        """Start the process that shows how things stand, unless there is one."""
+        if self._export is None or self._exporter is not None:
+            return
+        self._exporter = Child.start(self._leave, self._export)
+        if self._exporter is not None:
+            self._poll.register(self._exporter.ended, select.POLLIN)
+            self._notes.load(*self._noted)
+
+    def _bury_exporter(self, child: Child) -> None:
+        """Take note of its end; another one is started with the next run."""
+        self._poll.unregister(child.ended)
+        child.bury()
+        self._exporter = None
 
 
 def _is_trusted(connection: socket.socket) -> bool:

@@ -21,6 +21,7 @@ from lvsalert.errors import LvsalertError
 from lvsalert.mon import client
 from lvsalert.mon.trap import Trap
 from lvsalert.resident import wire
+from lvsalert.resident.notes import Notes
 from lvsalert.resident.watch import Watch, failed_of
 
 # A message with a call in it may be as long as an environment.
@@ -63,8 +64,9 @@ class _Service:
 class Watcher:
     """Checks services between mon's checks."""
 
-    def __init__(self, runs: str, calls: socket.socket, mon: Mon) -> None:
+    def __init__(self, runs: str, calls: socket.socket, mon: Mon, notes: Notes) -> None:
         """``runs`` is the resident's own socket; over ``calls`` comes what mon has called."""
+        self._notes = notes
         self._runs = runs
         self._calls = calls
         self._mon = mon
@@ -107,6 +109,7 @@ class Watcher:
                 known.is_dropped = True
             known = _Service(key, Watch(float(between), environ), call)
             self._services[key] = known
+            self._notes.watches(len(self._services))
             self._push(known, now)
         known.call = call
         failed = failed_of(int(status), stdout.decode("utf-8", "surrogateescape"))
@@ -124,6 +127,7 @@ class Watcher:
         if service.is_dropped or service.watch.is_over(now):
             if self._services.get(service.key) is service:
                 del self._services[service.key]
+                self._notes.watches(len(self._services))
             self._end(service)
             return
         self._push(service, now)
@@ -222,6 +226,7 @@ class Watcher:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.sendto(trap.datagram(time.time()), (host, port))
+                self._notes.trap("/".join(service.key))
 
 
 def _parts_of(call: bytes) -> tuple[list[bytes], list[bytes]]:

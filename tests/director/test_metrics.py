@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -15,8 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families as read_olde
 
 from lvsalert import __version__, openmetrics
 from lvsalert.commands import lvs_director
+from lvsalert.director import metrics
+from lvsalert.ipvs.ipvsadm import Ipvsadm
 from lvsalert.openmetrics import Family, Kind, Sample
+from lvsalert.resident import notes
 from tests.harness.alerts import Director
+from tests.harness.places import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -242,6 +247,15 @@ def test_what_cannot_be_read_is_told_by_numbers_too(director: Director, tmp_path
     ]
     done = run(director, "metrics", "--textfile", str(tmp_path / "none" / "file"))
     assert done.stderr == f"lvs-director: {tmp_path}/none/file: no such file or directory\n"
+
+
+def test_every_name_is_in_the_document(director: Director) -> None:
+    """With the suffix that its samples have, and nothing else is."""
+    text = (CHECKOUT / "docs" / "metrics.md").read_text()
+    told = set(re.findall(r"`(lvsalert_\w+)`", text.split("## What there is")[1]))
+    reading = metrics.read(Ipvsadm("ipvsadm", 5.0), str(director.state))
+    families = [*reading.families, *notes.Counts().families()]
+    assert told == {f"{each.name}{each.kind.suffix}" for each in families}
 
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=8)

@@ -14,7 +14,7 @@ from tests.harness.processes import Program
 from tests.harness.waiting import patience, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -32,10 +32,12 @@ class Resident:
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
         before: str = "",
+        options: Sequence[str] = (),
     ) -> None:
         """Keep where it listens, and a statement of Python to execute before it begins."""
         self.path = folder / "socket"
         argv = [python, "-c", f"{before}\n{_SERVE}", "serve", "--socket", str(self.path)]
+        argv += options
         self.program = Program(argv, folder / "output", {**os.environ, **(environment or {})})
 
     def start(self) -> None:
@@ -45,7 +47,9 @@ class Resident:
 
     def _is_up(self) -> bool:
         assert self.program.runs, f"it ended\n{self.program.output}"
-        return self.path.exists()
+        # The file is there before anybody listens (unix(7); the flag is __SO_ACCEPTCON).
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+        return any(line[-1] == str(self.path) and line[3] == "00010000" for line in lines)
 
     def __enter__(self) -> Self:
         """Start it."""

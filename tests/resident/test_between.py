@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lvsalert.resident.notes import Notes
 from lvsalert.resident.watch import Watch
 from lvsalert.resident.watcher import Mon as Place
 from lvsalert.resident.watcher import Watcher
@@ -130,7 +131,7 @@ def test_a_service_that_is_disabled_is_left_alone(site: Director, web: dict[int,
     """mon's operator has the last word: what is disabled is dropped, and mon is told nothing."""
     host, port = site.mon.place.split(":")
     ours, theirs = socketpair()
-    watcher = Watcher("", ours, Place((host, int(port)), (host, int(port))))
+    watcher = Watcher("", ours, Place((host, int(port)), (host, int(port))), Notes(None))
     with ours, theirs, site.mon:
         site.serve(1, 2)
         service = Service(("www", "http"), Watch(1.0, {}), b"")
