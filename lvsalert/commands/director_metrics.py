@@ -1,15 +1,18 @@
-"""lvs-director metrics: how the director stands, for Prometheus."""
+"""lvs-director metrics and report: how the director stands, for Prometheus and for a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lvsalert import openmetrics
+from lvsalert.commands import report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.files import write_whole
 from lvsalert.commands.options import command, option
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.director import metrics
+from lvsalert.errors import LvsalertError
 from lvsalert.mon.report import printable
 
 _NAME = "lvs-director"
@@ -31,9 +34,33 @@ def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
     """
     reading = metrics.read(door_of(given), given["state_dir"])
     text = openmetrics.text(reading.families, older=textfile is not None)
-    errors = "".join(f"{_NAME}: {printable(str(each))}\n" for each in reading.lacking)
-    status = max((each.status for each in reading.lacking), default=0)
-    if textfile in (None, "-"):
+    return _written("-" if textfile is None else textfile, text, reading.lacking)
+
+
+@command("report")
+@option(
+    "--html",
+    "path",
+    default="-",
+    show_default=True,
+    metavar="FILE",
+    help="Write it into this file; - is standard output.",
+)
+@table_options
+def report_command(*, path: str, **given: Any) -> Outcome:
+    """Write one page for a browser: services and servers with why, the last week, the changes.
+
+    It needs nothing from anywhere else. What cannot be read is told on it, and the status is 1.
+    """
+    made = report_html.report(door_of(given), given["state_dir"])
+    return _written(path, made.text, made.lacking)
+
+
+def _written(path: str, text: str, lacking: Sequence[LvsalertError]) -> Outcome:
+    """Write a text, or print it, and say what it lacks."""
+    errors = "".join(f"{_NAME}: {printable(str(each))}\n" for each in lacking)
+    status = max((each.status for each in lacking), default=0)
+    if path == "-":
         return Outcome(status, text, errors)
-    write_whole(str(textfile), text)
+    write_whole(path, text)
     return Outcome(status, "", errors)

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from lvsalert import checks, commands, openmetrics
-from lvsalert.commands import entry
+from lvsalert.commands import entry, report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
@@ -67,7 +67,7 @@ _FIRST = 3
     type=Parsed("place", exporter.parse_place),
     multiple=True,
     metavar="[ADDRESS:]PORT|unix:PATH",
-    help="Show metrics over HTTP here, to be read only; may be repeated.  [default: nowhere]",
+    help="Show metrics and report over HTTP here, read-only; may be repeated.  [default: nowhere]",
 )
 @table_options
 def serve_command(
@@ -82,8 +82,9 @@ def serve_command(
     Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
     empty. It takes calls of its own user and of root, and ends on TERM, when its runs are over.
     What a monitor with --between has checked it goes on checking, and tells mon of a change by a
-    trap, until mon calls no more. With --listen it answers /metrics for Prometheus. What it finds
-    of the table there it finds by --ipvsadm and --state-dir; a run goes by its own.
+    trap, until mon calls no more. With --listen it answers /metrics for Prometheus, and / with
+    the page of lvs-director report. It finds table and ledger by --ipvsadm and --state-dir; a run
+    goes by its own.
     """
     _warm_up()
     # From its socket on it takes calls at once.
@@ -124,7 +125,11 @@ def _pages(given: Mapping[str, Any]) -> exporter.Pages:
         kind = openmetrics.OLDER_CONTENT_TYPE if is_older else openmetrics.CONTENT_TYPE
         return exporter.Page(kind, text.encode())
 
-    return {"/metrics": show_metrics}
+    def show_report(_counts: Counts, _accept: str) -> exporter.Page:
+        text = report_html.report(door, state_dir).text
+        return exporter.Page("text/html; charset=utf-8", text.encode())
+
+    return {"/metrics": show_metrics, "/": show_report}
 
 
 def _listener(path: str) -> socket.socket:

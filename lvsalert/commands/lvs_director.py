@@ -31,6 +31,7 @@ _SECTIONS = {
         "why": "director_servers",
         "history": "director_history",
         "metrics": "director_metrics",
+        "report": "director_metrics",
     },
     "Change by hand": {
         "drain": "director_servers",

@@ -68,10 +68,11 @@ class Lane(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """Where the times lie in the picture."""
+    """Where the times lie in the picture, and what its own names begin with."""
 
     begin: float
     end: float
+    name: str
     left: float
 
     @property
@@ -83,22 +84,23 @@ class _Frame(NamedTuple):
         return self.left + share * (self.right - self.left)
 
 
-def svg(lanes: Sequence[Lane], begin: float, end: float) -> str:
+def svg(lanes: Sequence[Lane], begin: float, end: float, name: str = "cause") -> str:
     """Return the picture of ``lanes`` from ``begin`` to ``end``, as a document of SVG.
 
-    ``lanes`` of one virtual service follow each other. Times are written in the local zone.
+    ``lanes`` of one virtual service follow each other. Times are written in the local zone. What
+    the picture refers to in itself begins with ``name``, since a page may hold several.
     """
     end = max(end, begin + 1)
     causes = sorted({out.cause for lane in lanes for out in lane.outs})
     longest = max([len(lane.real) for lane in lanes], default=0)
-    frame = _Frame(begin, end, min(_MARGIN + longest * _LETTER + 20, _WIDTH / 2))
+    frame = _Frame(begin, end, name, min(_MARGIN + longest * _LETTER + 20, _WIDTH / 2))
     headings = len({lane.virtual for lane in lanes})
     top = 74.0
     bottom = top + _ROW * max(1, len(lanes) + headings)
     body = [
         *_axis(frame, top, bottom),
         *_rows(lanes, frame, top, causes),
-        *_legend(causes, bottom + 22),
+        *_legend(causes, bottom + 22, name),
     ]
     height = bottom + 46 + _ROW * (len(causes) + 1)
     title = f"Real servers out, {_stamp(begin)} to {_stamp(end)}"
@@ -110,21 +112,21 @@ def svg(lanes: Sequence[Lane], begin: float, end: float) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" {font}>',
         f"<title>{_text(title)}</title>",
         f"<desc>{_text(about)}</desc>",
-        *_definitions(len(causes)),
+        *_definitions(len(causes), name),
         f'<rect width="{_WIDTH:g}" height="{height:g}" fill="#fff"/>',
         _label(_MARGIN, 30, title, ' font-size="17" font-weight="bold"'),
     ]
     return "\n".join([*head, *body, "</svg>", ""])
 
 
-def _definitions(count: int) -> Iterator[str]:
+def _definitions(count: int, name: str) -> Iterator[str]:
     yield "<defs>"
     for number in range(count):
         colour = _COLOURS[number % len(_COLOURS)]
         lines = _PATTERNS[number % len(_PATTERNS)]
         drawn = f'<path d="{lines}" stroke="#000" stroke-width="1" fill="none"/>' if lines else ""
         yield (
-            f'<pattern id="cause{number}" width="8" height="8" patternUnits="userSpaceOnUse">'
+            f'<pattern id="{name}{number}" width="8" height="8" patternUnits="userSpaceOnUse">'
             f'<rect width="8" height="8" fill="{colour}"/>{drawn}</pattern>'
         )
     yield "</defs>"
@@ -190,7 +192,7 @@ def _bar(out: OutTime, frame: _Frame, middle: float, number: int) -> Iterator[st
     tip = f"{kind} {_stamp(out.begin)} to {until}: {out.why}"
     yield (
         f'<g><title>{_text(tip)}</title><rect x="{left:.1f}" y="{middle - high / 2:g}"'
-        f' width="{width:.1f}" height="{high:g}" fill="url(#cause{number})" stroke="#000"'
+        f' width="{width:.1f}" height="{high:g}" fill="url(#{frame.name}{number})" stroke="#000"'
         ' stroke-width="0.75"/></g>'
     )
     if width >= _LETTERED and not out.quiesced:
@@ -208,12 +210,12 @@ def _name(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
-def _legend(causes: Sequence[str], top: float) -> Iterator[str]:
+def _legend(causes: Sequence[str], top: float, name: str) -> Iterator[str]:
     for number, cause in enumerate(causes):
         middle = top + number * _ROW + _ROW / 2
         yield (
             f'<rect x="{_MARGIN:g}" y="{middle - _BAR / 2:g}" width="44" height="{_BAR:g}"'
-            f' fill="url(#cause{number})" stroke="#000" stroke-width="0.75"/>'
+            f' fill="url(#{name}{number})" stroke="#000" stroke-width="0.75"/>'
         )
         yield from _letter(_MARGIN + 22, middle, number)
         yield _label(_MARGIN + 56, middle + 4, f"taken out by {cause}")
