@@ -294,12 +294,24 @@ class State(Enum):
     UNKNOWN = "no verdict"
 
 
+class Answer(NamedTuple):
+    """What of a host's answer is held against the others' answers.
+
+    ``text`` is empty where the answer has nothing of what is compared. ``is_cut`` is whether there
+    may have been more of it than was read.
+    """
+
+    text: str
+    is_cut: bool = False
+
+
 class Result(NamedTuple):
     """What one probe of one host found.
 
     ``host`` is the argument of the command line as it was spelled, ``reason`` one line (empty where
     the host is good), ``seconds`` how long it took, ``address`` the endpoint that was asked last,
-    ``said`` what the server said, as it came.
+    ``said`` what the server said, as it came, ``answer`` what is compared with other hosts', None
+    where nothing is.
     """
 
     host: str
@@ -308,3 +320,4 @@ class Result(NamedTuple):
     seconds: float
     address: str = ""
     said: bytes = b""
+    answer: Answer | None = None

@@ -8,7 +8,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from lvsalert.checks.http_answer import Malformed, Reader
+from lvsalert.checks.http_answer import Body, Malformed, Reader
+from lvsalert.checks.http_content import BODY, CANARY_BYTES, Compared, answer_of, too_old
 from lvsalert.checks.sweep import READ, WRITE, Conversation, Target, TimedOut, Verdict
 from lvsalert.errors import UsageError
 from lvsalert.model import is_host_name, split_endpoint
@@ -31,7 +32,8 @@ class Check(NamedTuple):
     came, after ``status`` was accepted.
     ``slow`` is the seconds after which an answer is a failure, None for any. ``max_bytes`` of the
     body are read, the rest is not awaited. With ``follow`` a redirect is not judged, but what it
-    leads to.
+    leads to. ``compared`` is what the answer is held against other hosts' by, None for nothing;
+    ``stale`` is the seconds that its time may be old, None for any.
     """
 
     path: str = "/"
@@ -44,6 +46,27 @@ class Check(NamedTuple):
     slow: float | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
     follow: bool = False
+    compared: Compared | None = None
+    stale: float | None = None
+
+    @property
+    def pattern(self) -> re.Pattern[bytes] | None:
+        """Return the expression with a group, None where neither has one."""
+        for each in (self.match, self.receive):
+            if each is not None and each.groups:
+                return each
+        return None
+
+    def body(self) -> Body:
+        """Return what takes the body of an answer, and keeps of it what is looked for."""
+        is_searched = self.match is not None or self.receive is not None
+        keep = CANARY_BYTES if self.stale is not None else 0
+        digest = None
+        if self.compared == Compared(BODY):
+            import hashlib
+
+            digest = hashlib.sha256()
+        return Body(self.max_bytes, None if is_searched else keep, digest)
 
 
 class Redirect(NamedTuple):
@@ -162,29 +185,47 @@ def host_header(check: Check, target: Target, default_port: int) -> str:
     return name if target.port == default_port else f"{name}:{target.port}"
 
 
-def judge(check: Check, status: int, head: bytes, body: bytes, seconds: float) -> str:
-    """Return why the answer is a failure, or an empty string where it is good.
+def judge(check: Check, status: int, head: bytes, body: Body, seconds: float) -> Verdict:
+    """Return the verdict on an answer, with what is compared of a good one.
 
     Every way to fetch a page ends here.
     """
+    reason = _fault(check, status, head, body, seconds)
+    if reason or check.compared is None:
+        return Verdict(reason, head)
+    caught = None
+    if check.pattern is not None:
+        found = check.pattern.search(_searched(check.pattern, check, head, body))
+        caught = found[1] if found is not None else None
+    return Verdict("", head, answer_of(check.compared, head, body, caught))
+
+
+def _fault(check: Check, status: int, head: bytes, body: Body, seconds: float) -> str:
+    """Return why an answer is a failure, or an empty string where it is good."""
     if status not in check.status:
         return f"status {status} is not accepted"
     missing = _missing(check, head, body)
     if missing is not None:
         wanted = missing.pattern.decode("utf-8", "backslashreplace")
-        cut = f" in the first {check.max_bytes} bytes" if len(body) >= check.max_bytes else ""
+        cut = f" in the first {check.max_bytes} bytes" if body.is_full else ""
         return f"no match for {wanted!r}{cut}"
+    if check.stale is not None and (late := too_old(head, body, check.stale, time.time())):
+        return late
     if check.slow is not None and seconds > check.slow:
         return f"answered in {seconds * 1000:.0f} ms, slower than {check.slow * 1000:.0f} ms"
     return ""
 
 
-def _missing(check: Check, head: bytes, body: bytes) -> re.Pattern[bytes] | None:
-    if check.match is not None and not check.match.search(head + b"\r\n\r\n" + body):
-        return check.match
-    if check.receive is not None and not check.receive.search(body):
-        return check.receive
+def _missing(check: Check, head: bytes, body: Body) -> re.Pattern[bytes] | None:
+    for pattern in (check.match, check.receive):
+        if pattern is not None and not pattern.search(_searched(pattern, check, head, body)):
+            return pattern
     return None
+
+
+def _searched(pattern: re.Pattern[bytes], check: Check, head: bytes, body: Body) -> bytes:
+    """Return what an expression of a check is searched in."""
+    return head + b"\r\n\r\n" + body.kept if pattern is check.match else body.kept
 
 
 def probe(
@@ -194,7 +235,7 @@ def probe(
     is ``default_port``. Redirected where the answer is a redirect to be followed.
     """
     started = time.monotonic()
-    reader = Reader(has_body=check.method != "HEAD", max_body=check.max_bytes, follows=check.follow)
+    reader = Reader(has_body=check.method != "HEAD", body=check.body(), follows=check.follow)
     host = host_header(check, target, default_port)
     request = (
         f"{check.method} {check.path} HTTP/1.1\r\nHost: {host}\r\n"
@@ -222,5 +263,5 @@ def probe(
     if reader.location is not None:
         raise Redirected(Redirect(reader.location, started))
     seconds = time.monotonic() - started
-    reason = judge(check, reader.status, reader.head, reader.body, seconds)
-    return Verdict(broken if reason and broken else reason, reader.head)
+    verdict = judge(check, reader.status, reader.head, reader.body, seconds)
+    return verdict._replace(reason=broken) if verdict.reason and broken else verdict

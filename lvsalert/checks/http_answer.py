@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 _MAX_HEAD = 1 << 16
 _CR = ord("\r")
@@ -20,12 +21,61 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _NO_BODY = frozenset((101, 204, 304))
 
 
+class Digest(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that was taken."""
+
+
 class Malformed(Exception):
     """The server's bytes are not HTTP; the message says how."""
 
 
+class Body:
+    """Takes the body of an answer: up to ``most`` bytes, the first ``keep`` of which are kept.
+
+    All that is taken goes through ``digest``, where there is one. So what a body fills of the
+    memory is bounded by what is looked for in it.
+    """
+
+    def __init__(self, most: int, keep: int | None = None, digest: Digest | None = None) -> None:
+        self._most = most
+        self._keep = most if keep is None else min(most, keep)
+        self._digest = digest
+        self._kept = bytearray()
+        self.length = 0
+
+    @property
+    def kept(self) -> bytes:
+        """Return the bytes that are kept."""
+        return bytes(self._kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether no more is taken."""
+        return self.length >= self._most
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of what was taken, in hexadecimal; empty where none is made."""
+        return "" if self._digest is None else self._digest.hexdigest()
+
+    def take(self, data: bytes) -> None:
+        """Take what came next."""
+        data = data[: self._most - self.length]
+        if self.length < self._keep:
+            self._kept += data[: self._keep - self.length]
+        self.length += len(data)
+        if self._digest is not None:
+            self._digest.update(data)
+
+
 class Reader:
-    """Takes an answer as it comes; complete at its end or at ``max_body`` bytes of its body.
+    """Takes an answer as it comes; complete at its end or when its ``body`` is full.
 
     ``has_body`` is false for the answer to a HEAD. ``status`` is 0 until the headers are complete,
     ``head`` is the status line and the header fields as they came. With ``follows`` a redirect ends
@@ -41,17 +91,11 @@ class Reader:
     _chunks: _Chunks | None = None
     _interim = 0
 
-    def __init__(self, *, has_body: bool, max_body: int, follows: bool = False) -> None:
+    def __init__(self, *, has_body: bool, body: Body, follows: bool = False) -> None:
         self._has_body = has_body
         self._follows = follows
-        self._max_body = max_body
         self._data = bytearray()
-        self._body = bytearray()
-
-    @property
-    def body(self) -> bytes:
-        """Return the body as far as it came, up to ``max_body`` bytes."""
-        return bytes(self._body[: self._max_body])
+        self.body = body
 
     @property
     def said(self) -> bytes:
@@ -62,7 +106,7 @@ class Reader:
     def progress(self) -> str:
         """Return how far the answer came, for a reason."""
         if self.head:
-            return f"the body broke off after {len(self._body)} bytes"
+            return f"the body broke off after {self.body.length} bytes"
         if self._data:
             return f"the headers broke off after {len(self._data)} bytes"
         return "nothing came"
@@ -140,15 +184,15 @@ class Reader:
 
     def _take_body(self, data: bytes) -> None:
         if self._chunks is not None:
-            self._body += self._chunks.feed(data)
+            self.body.take(self._chunks.feed(data))
             self.is_complete = self._chunks.is_complete
         elif self._left is not None:
-            self._body += data[: self._left]
+            self.body.take(data[: self._left])
             self._left -= min(len(data), self._left)
             self.is_complete = self._left == 0
         else:
-            self._body += data
-        if len(self._body) >= self._max_body:
+            self.body.take(data)
+        if self.body.is_full:
             self.is_complete = True
 
 

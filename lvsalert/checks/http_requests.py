@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from lvsalert.checks import tls
 from lvsalert.checks.http import Check, Redirect, host_header, judge
-from lvsalert.checks.http_answer import REDIRECTS
+from lvsalert.checks.http_answer import REDIRECTS, Body
 from lvsalert.checks.http_reasons import reason_of
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, NotConnected, Reach, TimedReader
@@ -106,14 +106,16 @@ class _Answer(NamedTuple):
 
     status: int
     head: bytes
-    body: bytes
+    body: Body
     location: str | None
     broken: str
 
 
 def _verdict(check: Check, where: str, answer: _Answer, seconds: float) -> Verdict:
-    reason = answer.broken or judge(check, answer.status, answer.head, answer.body, seconds)
-    return Verdict(reason and f"{where}{reason}", answer.head)
+    if answer.broken:
+        return Verdict(f"{where}{answer.broken}", answer.head)
+    verdict = judge(check, answer.status, answer.head, answer.body, seconds)
+    return verdict._replace(reason=verdict.reason and f"{where}{verdict.reason}")
 
 
 def _failure(reason: str) -> Judge:
@@ -163,7 +165,8 @@ class _Server:
             timeout=self._reach.seconds_left(),
             verify=trusted is None or trusted.verify_mode != ssl.CERT_NONE,
         ) as response:
-            body, broken = _body_of(response, check.max_bytes, self._reach)
+            body = check.body()
+            broken = _read(response, body, check.max_bytes, self._reach)
             is_followed = check.follow and response.status_code in REDIRECTS
             location = response.headers.get("location") if is_followed else None
             return _Answer(response.status_code, _head_of(response), body, location, broken)
@@ -266,17 +269,16 @@ class _TimedAnswer(http.client.HTTPResponse):
             raise http.client.IncompleteRead(b"")
 
 
-def _body_of(response: requests.Response, most: int, reach: Reach) -> tuple[bytes, str]:
-    """Return up to ``most`` bytes of the body as it came, and why it broke off, if it did."""
-    body = bytearray()
+def _read(response: requests.Response, body: Body, most: int, reach: Reach) -> str:
+    """Read up to ``most`` bytes of the body as it comes; return why it broke off, if it did."""
     try:
-        while len(body) < most and (
-            piece := response.raw.read(min(_PIECE, most - len(body)), decode_content=False)
+        while not body.is_full and (
+            piece := response.raw.read(min(_PIECE, most - body.length), decode_content=False)
         ):
-            body += piece
+            body.take(piece)
     except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
-        return bytes(body), reason_of(error, reach, "the body broke off")
-    return bytes(body), ""
+        return reason_of(error, reach, "the body broke off")
+    return ""
 
 
 def _head_of(response: requests.Response) -> bytes:

@@ -16,6 +16,7 @@ from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
 from lvsalert.mon.report import Report, report_of
 
 if TYPE_CHECKING:
+    from lvsalert.checks.agreement import Judged
     from lvsalert.checks.path import Via
     from lvsalert.checks.sweep import Probe
     from lvsalert.checks.threads import Fetch
@@ -154,15 +155,22 @@ def report(
     omit_good: bool,
     only_if_all_failed: bool = False,
     details: Callable[[Sequence[Result], float], Sequence[str]] | None = None,
+    compare: Callable[[Sequence[Result]], Judged] | None = None,
 ) -> Report:
     """Run the probe and return mon's report.
 
-    ``details`` gets the results and the deadline, and adds lines of its own to the report.
+    ``compare`` judges the hosts by what the others answer. ``details`` gets the results and the
+    deadline, and adds lines of its own to the report.
     """
     started = time.time()
     deadline = time.monotonic() + run.seconds
     results = run.probe(deadline)
-    notes = details(results, deadline) if details is not None else ()
+    judged = None if compare is None else compare(results)
+    notes: Sequence[str] = ()
+    if judged is not None:
+        results, notes = judged.results, judged.notes
+    if details is not None:
+        notes = (*notes, *details(results, deadline))
     return report_of(
         results,
         started=started,
@@ -170,4 +178,5 @@ def report(
         omit_good=omit_good,
         only_if_all_failed=only_if_all_failed,
         notes=notes,
+        unjudged="" if judged is None else judged.unjudged,
     )

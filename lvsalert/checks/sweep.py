@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple, Union
 from lvsalert.checks.attempt import NOT_CONNECTED, SHORT, Attempt
 from lvsalert.checks.resolve import MAX_LOOKUPS, Address, Lookups
 from lvsalert.checks.waker import Waker
-from lvsalert.model import Result, State
+from lvsalert.model import Answer, Result, State
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -50,15 +50,19 @@ class TimedOut(Exception):
 
 
 class Verdict(NamedTuple):
-    """How a conversation ended: a reason, empty where the server proved good, and what it said."""
+    """How a conversation ended: a reason, empty where the server proved good, and what it said.
+
+    ``answer`` is what is compared with other hosts', None where nothing is.
+    """
 
     reason: str
     said: bytes
+    answer: Answer | None = None
 
     def result(self, host: str, seconds: float, address: str) -> Result:
         """Return the result for mon: the one place where a host of a TCP probe becomes good."""
         state = State.FAILED if self.reason else State.GOOD
-        return Result(host, state, self.reason, seconds, address, self.said)
+        return Result(host, state, self.reason, seconds, address, self.said, self.answer)
 
 
 class Within(NamedTuple):

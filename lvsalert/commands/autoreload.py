@@ -58,8 +58,11 @@ def _take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
     """Bring the table to what the file says now, and have mon watch that."""
     need_outside()
     try:
-        file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO)
-        _tell_mon(file, given)
+        mon, path = mon_above(os.getppid())
+        text = "" if path is None else _text(path)
+        compared = mon_cf.comparison_in(text) if upkeep.path in mon_cf.written_from(text) else {}
+        file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO, compared)
+        _tell_mon(file, given, mon, path, compared)
     except LvsalertError as error:
         log(NAME, "err", [f"{printable(str(error))}: not reloaded"])
 
@@ -69,12 +72,17 @@ def _have_come(missing: Mapping[int, Sequence[str]]) -> bool:
     return any(any(lookup(names, family).values()) for family, names in missing.items())
 
 
-def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
+def _tell_mon(
+    file: DirectorFile,
+    given: Mapping[str, Any],
+    mon: int,
+    path: str | None,
+    compared: Mapping[str, str],
+) -> None:
     """Write the mon.cf of the mon that called, where it is ours, and have it read that.
 
     At HUP mon reads its file anew and keeps its state (reset_server in mon 1.3.6 and 1.4.1).
     """
-    mon, path = mon_above(os.getppid())
     text = "" if path is None else _text(path)
     paths = mon_cf.written_from(text)
     if path is None or file.path not in paths:
@@ -85,7 +93,7 @@ def _tell_mon(file: DirectorFile, given: Mapping[str, Any]) -> None:
     # Where mon found the alert are the other plugins, too.
     prefix = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
     files = [file if each == file.path else _as_accepted(each, given) for each in paths]
-    new = mon_cf.text_of(files, prefix, _between(), via=mon_cf.has_via(text))
+    new = mon_cf.text_of(files, prefix, _between(), compared, via=mon_cf.has_via(text))
     if mon_cf_file.replace(path, new):
         os.kill(mon, signal.SIGHUP)
 

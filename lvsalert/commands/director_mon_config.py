@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.director_services import (
     NAME,
     accepted_of,
     left_out,
     loaded,
     warnings_of,
+    watches_in,
 )
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import login_of, mon_options
@@ -41,6 +43,7 @@ from lvsalert.mon.report import printable
     help="The folder with mon.d and alert.d.",
 )
 @between_option
+@agree_options
 @option(
     "--via",
     is_flag=True,
@@ -77,7 +80,8 @@ def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: A
         )
     ]
     warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
-    text = mon_cf.text_of(found, given["prefix"], given["between"], via=given["via"])
+    compared = variables_of(given, (each for file in found for each in watches_in(file)))
+    text = mon_cf.text_of(found, given["prefix"], given["between"], compared, via=given["via"])
     if given["output"] is None:
         return Outcome(0, text, warnings)
     said = _written(text, given, ctx.obj.environ)

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import click
 
 from lvsalert.commands import status_text
+from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, option, whole
 from lvsalert.commands.syslog import log
@@ -42,7 +43,7 @@ from lvsalert.ldirectord.file import (
     candidates,
     load,
 )
-from lvsalert.ldirectord.watches import Watch, shortfalls
+from lvsalert.ldirectord.watches import Watch, agreeing, shortfalls, watches_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.mon.report import printable
@@ -79,6 +80,7 @@ def _sync_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command("start")
 @_unchecked
+@agree_options
 @_sync_options
 @table_options
 @lock_option
@@ -92,7 +94,8 @@ def start_command(file: str, **given: Any) -> Outcome:
     already is left alone. The last line says how many real servers are in.
     """
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
-    steps = lifecycle.start(director, found, _who(), _checks(given), _kept_out(found))
+    checks = _checks(given, variables_of(given, watches_in(found)))
+    steps = lifecycle.start(director, found, _who(), checks, _kept_out(found))
     done = _taken(steps, _who())
     remarks = [*warnings_of(found), *done.remarks]
     remarks += run_fallback_commands(director, found.services)
@@ -105,6 +108,7 @@ def start_command(file: str, **given: Any) -> Outcome:
 
 @command("reload")
 @_unchecked
+@agree_options
 @table_options
 @lock_option
 @_file
@@ -114,26 +118,37 @@ def reload_command(file: str, **given: Any) -> Outcome:
     Real servers that are new are checked first. A file with a fault changes nothing, and what a
     drain, a cause or a slow start has made of a weight stays.
     """
-    found, done = _reload(file, given, _who())
+    found, done = _reload(file, given, _who(), lambda file: variables_of(given, watches_in(file)))
     remarks = [*warnings_of(found), *done.remarks]
     if lifecycle.masquerades(found):
         remarks += _forward_packets()
     return _told(done, remarks, _who(), found)
 
 
-def _reload(file: str, given: Mapping[str, Any], who: str) -> tuple[DirectorFile, setup.Outcome]:
+def _reload(
+    file: str,
+    given: Mapping[str, Any],
+    who: str,
+    compared: Callable[[DirectorFile], Mapping[str, str]],
+) -> tuple[DirectorFile, setup.Outcome]:
     before = accepted_of(file, given)
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
     check_names(found, before)
-    steps = lifecycle.reload(director, found, who, _checks(given), _kept_out(found))
+    checks = _checks(given, compared(found))
+    steps = lifecycle.reload(director, found, who, checks, _kept_out(found))
     done = _taken(steps, who)
     wrong = run_fallback_commands(director, found.services)
     return found, done._replace(remarks=[*done.remarks, *wrong])
 
 
-def reloaded(file: str, given: Mapping[str, Any], who: str) -> DirectorFile:
-    """Bring the table to a file, tell syslog of it, and return the file."""
-    found, done = _reload(file, given, who)
+def reloaded(
+    file: str, given: Mapping[str, Any], who: str, compared: Mapping[str, str]
+) -> DirectorFile:
+    """Bring the table to a file, tell syslog of it, and return the file.
+
+    ``compared`` are the variables by which web servers' answers are compared.
+    """
+    found, done = _reload(file, given, who, lambda _: compared)
     _told(done, [*warnings_of(found), *done.remarks], who, found)
     return found
 
@@ -226,13 +241,34 @@ def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
     return maintenance.kept_out(folder, file.services, maintenance.names_of)
 
 
-def _checks(given: Mapping[str, Any]) -> lifecycle.Probe | None:
-    """Return what checks real servers before traffic goes to them."""
+def watches_in(file: DirectorFile) -> list[Watch]:
+    """Return all watches of a file."""
+    return [each for service in file.services for each in watches_of(service)]
+
+
+def _checks(given: Mapping[str, Any], compared: Mapping[str, str]) -> lifecycle.Probe | None:
+    """Return what checks real servers before traffic goes to them.
+
+    ``compared`` are the variables by which web servers' answers are compared.
+    """
     if given["unchecked"]:
         return None
     from lvsalert.commands.probing import probe
 
-    return functools.partial(_with_progress, probe) if os.isatty(2) else probe
+    checks: lifecycle.Probe = probe
+    if compared:
+        variables = {**compared, "LVSALERT_STATE_DIR": given["state_dir"]}
+        checks = functools.partial(_comparing, variables)
+    return functools.partial(_with_progress, checks) if os.isatty(2) else checks
+
+
+def _comparing(
+    variables: Mapping[str, str], watches: Sequence[Watch]
+) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
+    """Check real servers, web servers with these variables too."""
+    from lvsalert.commands.probing import probe
+
+    return probe([agreeing(each, variables) for each in watches])
 
 
 def _with_progress(

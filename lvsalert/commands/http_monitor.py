@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, Callable
 import click
 
 from lvsalert.checks import http, monitor
+from lvsalert.commands.agreement import (
+    agree_options,
+    check_comparison,
+    compared_of,
+    comparison,
+)
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.monitor_options import (
     common_options,
@@ -88,6 +94,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bytes of content to read; the rest is not awaited.",
 )
+@agree_options
 @via_options
 @common_options
 @click.pass_context
@@ -95,26 +102,30 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
     """Ask the web server on each HOST for a page.
 
     A HOST is a name or an address, with a port of its own where that differs: host:port, [v6]:port.
-    Its answer is good if its status is accepted, and the expression of -m is found. Every option
-    can also be given as an environment variable: LVSALERT_ and its long name.
+    Its answer is good if its status is accepted, and the expression of -m is found; with --agree
+    only if most of the others answer the same. Every option can also be given as an environment
+    variable: LVSALERT_ and its long name.
     """
     port = given["port"]
     if port is None:
         port = 443 if given["tls"] else 80
     targets = monitor.targets_of(hosts, port)
-    run = _run(targets, given, ctx.obj.environ)
-    return outcome_of(run, given)
+    check = _check(given)
+    run = _run(check, targets, given, ctx.obj.environ)
+    return outcome_of(run, given, compare=comparison(check, given, ctx.obj.environ))
 
 
 run = program(_http_monitor)
 
 
 def _run(
-    targets: Sequence[Target], given: Mapping[str, Any], environ: Mapping[str, str]
+    check: http.Check,
+    targets: Sequence[Target],
+    given: Mapping[str, Any],
+    environ: Mapping[str, str],
 ) -> monitor.Run:
     """Return the run: on the sweep, unless a log-in needs requests."""
-    check, user, limits = _check(given), given["user"], limits_of(given)
-    via = via_of(given)
+    user, limits, via = given["user"], limits_of(given), via_of(given)
     may_use_tls = given["tls"] or given["follow"]
     for name in ("cacert", "insecure", "cert", "key"):
         if given[name] and not may_use_tls:
@@ -160,7 +171,7 @@ def _check(given: Mapping[str, Any]) -> http.Check:
     if status is None:
         # Whoever logs in wants to know when that is refused.
         status = http.DEFAULT_STATUS - ({401} if given["user"] is not None else set())
-    return http.Check(
+    check = http.Check(
         path=given["url"],
         method=given["method"],
         agent=given["agent"],
@@ -171,7 +182,11 @@ def _check(given: Mapping[str, Any]) -> http.Check:
         slow=None if slow is None else slow / 1000,
         max_bytes=given["max_bytes"],
         follow=given["follow"],
+        compared=compared_of(given),
+        stale=given["stale"],
     )
+    check_comparison(check)
+    return check
 
 
 def _trusted(given: Mapping[str, Any]) -> ssl.SSLContext:

@@ -65,13 +65,16 @@ def probe(watches: Sequence[Watch]) -> Iterator[Sequence[tuple[int, FirstCheck]]
 def _parts(watches: Sequence[Watch]) -> Iterator[tuple[int, Watch]]:
     """Yield watches of some hosts each, together all, with the numbers of those they are part of.
 
-    A watch without hosts is a part as it is.
+    A watch without hosts is a part as it is, and so is one whose hosts are compared.
     """
     size = max(1, math.ceil(sum(len(watch.hosts) for watch in watches) / _AT_ONCE))
     for number, watch in enumerate(watches):
+        if watch.is_compared:
+            yield number, watch
+            continue
         hosts = list(watch.hosts.items())
         for begin in range(0, len(hosts), size) or (0,):
-            yield number, watch._replace(hosts=dict(hosts[begin : begin + size]))
+            yield number, watch._replace(hosts=dict(hosts[begin : begin + size]), others=())
 
 
 def _function(program: str) -> str:
@@ -149,7 +152,7 @@ def _wait(processes: Collection[_Process], seconds: float | None) -> None:
 def _become(watch: Watch, stdout: int) -> NoReturn:
     """Turn this process into the monitor of a watch, as mon starts it."""
     program, *words = watch.monitor
-    argv = [program, *words, *watch.hosts]
+    argv = [program, *words, *watch.hosts, *watch.others]
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -157,7 +160,7 @@ def _become(watch: Watch, stdout: int) -> NoReturn:
             os.dup2(descriptor, number)
         for name in [name for name in os.environ if name.startswith(("LVSALERT_", "MON_"))]:
             del os.environ[name]
-        os.environ.update(watch.variables)
+        os.environ.update(watch.variables, MON_GROUP=watch.group, MON_SERVICE=watch.service)
         sys.argv = argv
         getattr(entry, _function(program))()
     except OSError as error:
@@ -169,11 +172,12 @@ def _become(watch: Watch, stdout: int) -> NoReturn:
 def _checked(watch: Watch, status: int, output: str) -> FirstCheck:
     summary, _, detail = output.partition("\n")
     named = set(summary.split())
-    if status == _CANNOT_TELL or (status and not named & set(watch.hosts)):
+    if status == _CANNOT_TELL or (status and not named & {*watch.hosts, *watch.others}):
         return FirstCheck(watch, {}, is_told=False, remark=detail.strip().partition("\n")[0])
     why = reasons_of(detail)
     failed: dict[Endpoint, str] = {}
     for host in named if status else ():
+        # What mon says of the others it says itself.
         for server in watch.hosts.get(host, ()):
             failed[server.endpoint] = why.get(host, "failed its check")
     return FirstCheck(watch, failed, is_told=True, remark="")

@@ -122,7 +122,9 @@ def _lacking(watch: Watch, have: Collection[Endpoint]) -> Watch:
         for host, servers in watch.hosts.items()
         if any(server.endpoint not in have for server in servers)
     }
-    return watch._replace(hosts=hosts)
+    return watch._replace(
+        hosts=hosts, others=tuple(each for each in watch.hosts if each not in hosts)
+    )
 
 
 def stop(

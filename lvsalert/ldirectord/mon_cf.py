@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
-from lvsalert.ldirectord.watches import Watch, shared_watches, watches_of
+from lvsalert.ldirectord.watches import Watch, agreeing, shared_watches, watches_of
 from lvsalert.model import Forwarding, Protocol, VirtualService, join_endpoint
 from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.templates import filled
@@ -25,6 +26,7 @@ _AND = " and "
 # (do_alert in mon 1.3.6 and 1.4.1), which it would not with numalerts.
 _NEVER_AGAIN = "36500d"
 _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.*)\.\n")
+_COMPARISON = re.compile(r"^ +(LVSALERT_(?:AGREE(?:_ON|_WITHIN)?|STALE))=(.*)$", re.MULTILINE)
 # The monitors that can ask by way of the virtual address.
 _KNOW_VIA = frozenset(
     f"{name}.monitor" for name in ("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet")
@@ -36,17 +38,20 @@ def text_of(
     files: Sequence[DirectorFile],
     prefix: str = DEFAULT_PREFIX,
     between: float | None = None,
+    compared: Mapping[str, str] = MappingProxyType({}),
     *,
     via: bool = False,
 ) -> str:
     """Return the mon.cf that watches every service of ``files``, with our plugins in ``prefix``.
 
-    ``between`` is the seconds between checks of the resident's, None for none. With ``via`` real
-    servers are asked by way of their virtual address, where that can be. UsageError for a
-    value that cannot stand in a mon.cf, and for a service that two files have.
+    ``between`` is the seconds between checks of the resident's, None for none; ``compared`` the
+    variables by which web servers' answers are compared. With ``via`` real servers are asked by way
+    of their virtual address, where that can be. UsageError for a value that cannot stand in a
+    mon.cf, and for a service that two files have.
     """
     _check_apart(files)
-    watches = [each for file in files for each in _shared(file, via=via)]
+    shared = (each for file in files for each in _shared(file, via=via))
+    watches = [each._replace(watch=agreeing(each.watch, compared)) for each in shared]
     folders = {
         keyword: f"{prefix}/{folder}:/usr/lib/mon/{folder}"
         for keyword, folder in zip(PLUGINS, ("mon.d", "alert.d"))
@@ -124,6 +129,11 @@ def written_from(text: str) -> list[str]:
 def has_via(text: str) -> bool:
     """Return whether a mon.cf that we wrote asks by way of virtual addresses."""
     return re.search(r"^ +monitor .* --via ", text, re.MULTILINE) is not None
+
+
+def comparison_in(text: str) -> dict[str, str]:
+    """Return the variables by which a mon.cf of ours has web servers' answers compared."""
+    return dict(_COMPARISON.findall(text))
 
 
 def _check_apart(files: Sequence[DirectorFile]) -> None:

@@ -21,6 +21,10 @@ from lvsalert.mon.plugins import lacking
 _MADE = re.compile(r"(?:(?:tcp|udp|sctp)-[0-9a-f.]+-\d+|fwm6?-\d+)(?:-(\d+))?", re.ASCII)
 # Checks that never fail a real server: nothing is to be watched.
 _UNWATCHED = frozenset(("off", "on"))
+AGREE = "LVSALERT_AGREE"
+"""The variable by which http.monitor holds the answers of its hosts against each other."""
+
+_WEB = "http.monitor"
 # The monitor that hands the virtual service on to a program.
 _NAMED = "external.monitor"
 
@@ -31,7 +35,7 @@ class Watch(NamedTuple):
     ``hosts`` are as the monitor takes them, each with the real servers that it stands for;
     ``interval`` is in seconds. ``variables`` are the service's VAR=value lines, for the monitor and
     the alert alike; they hold what may have blanks. ``lacks`` says what is checked less than
-    ldirectord does.
+    ldirectord does. ``others`` are hosts of the group that are not in question.
     """
 
     group: str
@@ -41,6 +45,12 @@ class Watch(NamedTuple):
     monitor: tuple[str, ...]
     variables: Mapping[str, str]
     lacks: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def is_compared(self) -> bool:
+        """Return whether hosts are judged by each other, so that all have to be asked at once."""
+        return AGREE in self.variables
 
     @property
     def servers(self) -> list[Server]:
@@ -52,6 +62,16 @@ def number_of(group: str) -> int | None:
     """Return the place among a service's watches of one that was made here, None for any other."""
     made = _MADE.fullmatch(group)
     return None if made is None else int(made[1] or 1)
+
+
+def agreeing(watch: Watch, variables: Mapping[str, str]) -> Watch:
+    """Return a watch of web servers with variables that have their content compared.
+
+    Any other one comes back as it is.
+    """
+    if watch.monitor[0] != _WEB:
+        return watch
+    return watch._replace(variables={**watch.variables, **variables})
 
 
 def check_of(watch: Watch) -> tuple[object, ...]:

@@ -1,8 +1,9 @@
 """Why each real server is out, what is remembered of it, and a journal of every change.
 
 One SQLite file in the state directory, in WAL mode (sqlite.org/wal.html), written under the lock
-that also guards the table, so that its writers never wait for each other. A transaction that was
-committed outlives a kill of the process at any moment.
+that also guards the table, so that its writers never wait for each other; but for what monitors
+keep there, which is a moment's. A transaction that was committed outlives a kill of the process at
+any moment.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ipvs.table import Endpoint
-from lvsalert.ledger import accepted, command_states, journal, marks
+from lvsalert.ledger import accepted, command_states, contents, journal, marks
 from lvsalert.ledger.accepted import AcceptedFiles
 from lvsalert.ledger.command_states import CommandStates
+from lvsalert.ledger.contents import Contents
 from lvsalert.ledger.database import FILE_NAME, CorruptError, connect, connect_to_read
 from lvsalert.ledger.journal import Journal
 from lvsalert.ledger.marks import Marks
@@ -73,6 +75,7 @@ _SCHEMAS = (
     command_states.SCHEMA,
     marks.SCHEMA,
     journal.TRIMMED,
+    contents.SCHEMA,
 )
 
 
@@ -86,6 +89,7 @@ class Ledger:
         self.files = AcceptedFiles(connection)
         self.commands = CommandStates(connection)
         self.marks = Marks(connection)
+        self.contents = Contents(connection)
 
     @classmethod
     def in_memory(cls) -> Ledger:

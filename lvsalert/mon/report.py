@@ -31,6 +31,7 @@ def report_of(
     omit_good: bool = False,
     only_if_all_failed: bool = False,
     notes: Sequence[str] = (),
+    unjudged: str = "",
 ) -> Report:
     """Return what mon is told of ``results``.
 
@@ -40,12 +41,14 @@ def report_of(
 
     The status is 0 where all hosts are good and 1 where one failed (with ``only_if_all_failed``,
     where all did). A host without a verdict counts as failed beside others that have one; where
-    there is no verdict at all the status is 3 and the summary names no host.
+    there is no verdict at all the status is 3 and the summary names no host. So it is too where no
+    host failed, and ``unjudged`` says what could not be told of the others; the detail begins so.
     """
     bad = sorted((each for each in results if each.state is not State.GOOD), key=_host)
     judged = any(each.state is not State.UNKNOWN for each in results)
     tells = judged or not results
     lines = [" ".join(each.host for each in bad) if tells else ""]
+    lines += [printable(unjudged), ""] if unjudged else []
     for each in bad:
         lines += _failed_lines(each)
     if not omit_good:
@@ -53,6 +56,7 @@ def report_of(
             lines += _good_lines(each)
     lines += [*notes, *_time_lines(started, ended)]
     fails = bool(bad) and (len(bad) == len(results) or not only_if_all_failed)
+    tells = tells and (fails or not unjudged)
     return Report("\n".join(lines) + "\n", int(fails) if tells else 3)
 
 

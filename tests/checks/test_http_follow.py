@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from lvsalert.checks import http_requests, threads
-from lvsalert.checks.http_answer import Reader
+from lvsalert.checks.http_answer import Body, Reader
 from lvsalert.commands import http_monitor
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Client, Misbehaving, Talk, refusing, replies
@@ -98,11 +98,11 @@ def test_requests_is_imported_where_a_server_redirects(
 def test_place_of_a_redirect_is_read(head: bytes, location: str | None) -> None:
     """A redirect is a status of five with a Location, whose body is not awaited."""
     for end in (b"\r\n\r\n", b"\n\n", b"\r\n\r\nzz not chunked\r\n"):
-        reader = Reader(has_body=True, max_body=1 << 20, follows=True)
+        reader = Reader(has_body=True, body=Body(1 << 20), follows=True)
         reader.feed(head + end)
         assert reader.location == location
         assert reader.is_complete or location is None
-    reader = Reader(has_body=True, max_body=1 << 20)
+    reader = Reader(has_body=True, body=Body(1 << 20))
     reader.feed(head + b"\r\n\r\n")
     assert reader.location is None
 

@@ -62,6 +62,11 @@ OPTIONS = {
         "--follow": ("1", None),
         "--slow": ("100", "0"),
         "--max-bytes": ("100", "0"),
+        "--agree": ("1", None),
+        "--agree-on": ("etag", "header:x-version"),
+        "--agree-within": ("60", "0.5"),
+        "--stale": ("300", "60"),
+        "--state-dir": ("/a", "/b"),
     },
     FTP: {**COMMON, **TLS, "--starttls": ("yes", None), "--retrieve": ("/a", "/b")},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from lvsalert.resident.watcher import Mon as Place
 from lvsalert.resident.watcher import Watcher
 from lvsalert.resident.watcher import _Service as Service
 from tests.harness.director import ADDRESSES, Director, director, on_loopback
-from tests.harness.nginx import serving
+from tests.harness.nginx import Nginx, Site, serving
 from tests.harness.places import CHECKOUT, free_port, is_root
 from tests.harness.processes import Program
 from tests.harness.waiting import wait_until
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness.installation import Installation
-    from tests.harness.nginx import Nginx
     from tests.harness.standin import StandIn
 
 pytestmark = pytest.mark.skipif(
@@ -38,11 +38,11 @@ pytestmark = pytest.mark.skipif(
 INTERVAL = "6h"
 
 
-def configuration(installation: Installation, interval: str, *lines: str) -> str:
-    """Return the group example with two servers and these variables."""
+def configuration(installation: Installation, interval: str, *lines: str, servers: int = 2) -> str:
+    """Return the group example with so many servers and these variables."""
     text = on_loopback((CHECKOUT / "examples" / "mon-group.cf").read_text(), installation)
-    two = " ".join(ADDRESSES[:2])
-    text = re.sub(r"(?m)^hostgroup www .*$", f"randstart = 1s\nhostgroup www {two}", text)
+    hosts = " ".join(ADDRESSES[:servers])
+    text = re.sub(r"(?m)^hostgroup www .*$", f"randstart = 1s\nhostgroup www {hosts}", text)
     text = text.replace("interval 1s", f"interval {interval}")
     added = "".join(f"        {line}\n" for line in lines)
     return text.replace("        redistribute", f"{added}        redistribute")
@@ -118,6 +118,30 @@ def test_a_watcher_that_is_killed_begins_with_mons_next_call(
             site.serve(3 - number)
             web[number].start()
             site.serve(1, 2)
+
+
+def test_answers_are_compared_between_mons_checks(
+    folder: Path, site: Director, standin: StandIn, installation: Installation
+) -> None:
+    """Each check between mon's asks all servers, and knows what the one before it knew."""
+    lines = (f"LVSALERT_SOCKET={standin.state / 'socket'}", "LVSALERT_BETWEEN=0.2")
+    lines += ("LVSALERT_AGREE=1", "LVSALERT_AGREE_WITHIN=0.5")
+    text = configuration(installation, INTERVAL, *lines, servers=3)
+    text = text.replace("10.0.0.3:80", site.web)
+    site.mon.configure(text.replace("http.monitor", f"http.monitor -p {site.http_port}"))
+    with contextlib.ExitStack() as web:
+        for number in (1, 2, 3):
+            pages = folder / f"pages{number}"
+            pages.mkdir()
+            (pages / "index.html").write_text("new")
+            sites = Site([site.place(number)], f"root {pages};")
+            web.enter_context(Nginx(folder / f"web{number}", sites))
+        with site.mon:
+            site.serve(1, 2, 3)
+            (pages / "index.html").write_text("old")
+            site.serve(1, 2)
+            (pages / "index.html").write_text("new")
+            site.serve(1, 2, 3)
 
 
 def watcher_of(resident: Program) -> int:

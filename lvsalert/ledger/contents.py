@@ -1,0 +1,40 @@
+"""Since when answers of hosts differ from the others', by what is compared where."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+SCHEMA = """
+CREATE TABLE contents (
+    subject TEXT, host TEXT, since REAL, failed INTEGER,
+    PRIMARY KEY (subject, host)) WITHOUT ROWID;
+"""
+
+
+class Contents:
+    """The differences of a ledger; a subject is a check with what it compares."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def get(self, subject: str) -> dict[str, tuple[float, bool]]:
+        """Return since when (epoch) each host differs, and whether it was failed for that."""
+        try:
+            rows = self._db.execute(
+                "SELECT host, since, failed FROM contents WHERE subject = ?", (subject,)
+            )
+            return {host: (float(since), bool(failed)) for host, since, failed in rows}
+        except sqlite3.OperationalError:
+            # A reader may be the first to see an older ledger.
+            if "contents" in {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}:
+                raise
+            return {}
+
+    def set(self, subject: str, hosts: Mapping[str, tuple[float, bool]]) -> None:
+        """Note all that differ; what was known of others is forgotten."""
+        self._db.execute("DELETE FROM contents WHERE subject = ?", (subject,))
+        self._db.executemany(
+            "INSERT INTO contents VALUES (?, ?, ?, ?)",
+            [(subject, host, since, failed) for host, (since, failed) in hosts.items()],
+        )
