@@ -1,4 +1,4 @@
-"""The two examples of mon.cf are what the real mon takes without a complaint."""
+"""The examples of mon.cf are what the real mon takes without a complaint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(shutil.which("mon") is None, reason="mon is not installed")
 
-EXAMPLES = ("mon.cf", "mon-group.cf")
+EXAMPLES = ("mon.cf", "mon-group.cf", "content/mon.cf")
 
 
 def _complaints(folder: Path, installation: Installation, configuration: str) -> list[str]:

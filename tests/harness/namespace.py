@@ -19,6 +19,7 @@ from tests.harness.places import is_root
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWNS = 0x00020000
 
 
 class Namespace:
@@ -53,17 +54,27 @@ class Namespace:
         return self.run(threading.get_native_id)
 
 
-def unshare_network() -> None:
+def unshare_network(flags: int = _CLONE_NEWNET) -> None:
     """Put the calling thread, and what it starts, into a new network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
+    if libc.unshare(flags) != 0:
         raise OSError(ctypes.get_errno(), "unshare: " + os.strerror(ctypes.get_errno()))
 
 
+def _unshare_mounts() -> None:
+    """Put the calling thread into a new network namespace, with mounts that nobody else sees."""
+    unshare_network(_CLONE_NEWNET | _CLONE_NEWNS)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
 @contextmanager
-def network_namespace() -> Iterator[Namespace]:
-    """Give a new network namespace with nothing in it but loopback; needs root."""
+def network_namespace(*, mounts: bool = False) -> Iterator[Namespace]:
+    """Give a new network namespace with nothing in it but loopback; needs root.
+
+    With `mounts` what is mounted in it is seen in it alone, and gone with it.
+    """
     if not is_root():
         pytest.skip("a network namespace of the test's own needs root")
-    with ThreadPoolExecutor(1, initializer=unshare_network) as thread:
+    begin = _unshare_mounts if mounts else unshare_network
+    with ThreadPoolExecutor(1, initializer=begin) as thread:
         yield Namespace(thread)
