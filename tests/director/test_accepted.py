@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lvsalert.ldirectord.mon_cf import comparison_in
 from tests.harness.alerts import Logged
 from tests.harness.director_file import WEB, Machine
 from tests.harness.mon import Mon
@@ -265,7 +266,7 @@ def test_mon_watches_what_was_added_while_it_runs(
         mon = Mon(folder / "mon", "", standin.environment)
         mon_cf = folder / "mon" / "mon.cf"
         mon_cf.unlink()
-        options = ("--prefix", prefix, "--output", str(mon_cf))
+        options = ("--prefix", prefix, "--output", str(mon_cf), "--agree", "--agree-within", "60")
         assert director(installation, standin, "mon-config", str(file), *options).stdout == (
             f"wrote         {mon_cf}\n"
         )
@@ -280,6 +281,8 @@ def test_mon_watches_what_was_added_while_it_runs(
                 lambda: f"mon watches it\n{mon.story}",
             )
             assert (folder / "mon" / "mon.cf.old").exists()
+            compared = {"LVSALERT_AGREE": "1", "LVSALERT_AGREE_WITHIN": "60"}
+            assert comparison_in(mon_cf.read_text()) == compared
             web[2].kill()
             standin.wait_for(virtual, {places[1]}, lambda: mon.story)
             write(1)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from lvsalert.commands.entry import Outcome
 
 WEB = "tcp 10.0.0.3:80"
-LATEST = ("commands", "marks")
-NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes", *LATEST)
+LATEST = ("contents",)
+LATER = ("marks", *LATEST)
+ADDED = ("commands", *LATER)
+NEW = ("files", "drains", "forgotten", "names", "tunnels", "shapes", *ADDED)
 BROKEN = {"MON_RETVAL": "3"}
 
 
@@ -109,7 +111,8 @@ def test_a_dry_run_counts_nothing(director: Director) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "lacking"), [(1, ("unjudged", *NEW)), (2, NEW), (3, LATEST), (4, ("marks",))]
+    ("version", "lacking"),
+    [(1, ("unjudged", *NEW)), (2, NEW), (3, ADDED), (4, LATER), (5, LATEST)],
 )
 def test_a_ledger_of_a_version_before_is_read_and_grows(
     tmp_path: Path, version: int, lacking: Sequence[str]
@@ -124,10 +127,10 @@ def test_a_ledger_of_a_version_before_is_read_and_grows(
     before.close()
     reader = Ledger.open_to_read(str(tmp_path))
     assert (reader.unjudged(), reader.files.all(), reader.forgotten()) == ({}, [], {})
-    assert reader.marks.all() == {}
+    assert (reader.marks.all(), reader.contents.get("www/http")) == ({}, {})
     reader.close()
     writer = Ledger.open(str(tmp_path))
     assert (writer.unjudged(), writer.files.all()) == ({}, [])
     assert [each.cause for each in writer.causes("w")["192.0.2.1", 80]] == ["x"]
-    assert writer.commands.get("w") is None
+    assert (writer.commands.get("w"), writer.contents.get("www/http")) == (None, {})
     writer.close()
