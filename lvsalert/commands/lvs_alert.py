@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import click
 
 from lvsalert.commands.alert_options import OF_ONE_CALL, alert_options
+from lvsalert.commands.alert_round import round_of
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.options import command, invoke, option
 from lvsalert.commands.syslog import log
@@ -19,7 +20,7 @@ from lvsalert.commands.table_options import (
     table_options,
     user_name,
 )
-from lvsalert.director import alert
+from lvsalert.director import alert, rounds
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
 from lvsalert.errors import LvsalertError, UsageError
@@ -30,6 +31,7 @@ from lvsalert.mon.report import printable
 if TYPE_CHECKING:
     from lvsalert.commands.lvs_alert_file import Upkeep
     from lvsalert.director.reconcile import Director
+    from lvsalert.ledger.rounds import Round
 
 NAME = "lvs.alert"
 _FLAGS = {
@@ -42,9 +44,13 @@ _FLAGS = {
 
 
 class Understood(Outcome):
-    """A call whose options are understood: what the alert asks for, and of which director."""
+    """A call whose options are understood: what the alert asks for, and of which director.
+
+    Where it is a ``round``, the same call again means the same.
+    """
 
     asked: alert.Asked
+    round: Round | None
     director: Director
     errors: Sequence[LvsalertError]
     upkeep: Upkeep | None
@@ -120,8 +126,13 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     is_tunnelled = given["forwarding"] is Forwarding.TUNNELLING or given["config"] is not None
     if given["tunnel"] is not None and not is_tunnelled:
         raise UsageError("--tunnel goes with --forwarding tun")
+    director = director_of(given, given["journal_days"])
+    round_ = round_of(call, given, ctx.obj.given)
+    if round_ is not None and rounds.is_as_before(director, round_):
+        return Outcome(0)
     understood = Understood(0)
-    jobs, understood.errors, understood.upkeep = _jobs(given, ctx.obj.given)
+    jobs, understood.errors, understood.upkeep, is_settled = _jobs(given, ctx.obj.given)
+    understood.round = round_ if is_settled else None
     understood.asked = alert.Asked(
         call,
         jobs,
@@ -129,7 +140,7 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
         functools.partial(_any_answers, given["witnesses"]),
         user_name() if call.by_hand else "",
     )
-    understood.director = director_of(given, given["journal_days"])
+    understood.director = director
     understood.given = given
     return understood
 
@@ -151,6 +162,9 @@ def _told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outc
     if given["config"] is not None and not call.by_hand and not given["dry_run"]:
         _follow_up(of.asked.jobs, of.upkeep, given)
     _log_errors(outcome)
+    seen = done[0].seen
+    if of.round is not None and seen is not None and outcome == Outcome(0):
+        rounds.keep(of.director, of.round, [str(each.virtual) for each in done], seen)
     return outcome
 
 
@@ -187,8 +201,10 @@ def _call(
 
 def _jobs(
     given: Mapping[str, Any], options: Mapping[str, str]
-) -> tuple[list[alert.Job], Sequence[LvsalertError], Upkeep | None]:
+) -> tuple[list[alert.Job], Sequence[LvsalertError], Upkeep | None, bool]:
     """Return what is asked for each virtual service, what cannot be, and what the file needs.
+
+    The last is whether the options and the file say all of it.
 
     LvsalertError where nothing of it can be done.
     """
@@ -196,7 +212,7 @@ def _jobs(
     virtuals = given["virtual"].split() or [given["virtual"]]
     requests = [_request(given, options, virtual) for virtual in virtuals]
     if given["config"] is None:
-        return [alert.Job(each) for each in requests], (), None
+        return [alert.Job(each) for each in requests], (), None, True
     # Not imported by runs without a file, which have no use for its reader.
     from lvsalert.commands.lvs_alert_file import with_file
 

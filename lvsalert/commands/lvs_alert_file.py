@@ -36,6 +36,19 @@ class Upkeep(NamedTuple):
     callback: str
 
 
+class Filed(NamedTuple):
+    """What is asked for with the director's file: the jobs, what cannot be done, and the upkeep.
+
+    ``is_settled`` is whether the file says all of it, as it was accepted, and nothing that lies
+    elsewhere: no name, no folder, no program.
+    """
+
+    jobs: list[Job]
+    errors: list[LvsalertError]
+    upkeep: Upkeep | None
+    is_settled: bool
+
+
 def _check(accepted: Accepted, path: str, text: str) -> None:
     """Raise LvsalertError where what a file says now cannot be taken."""
     check_names(parsed(path, text, lookup, accepted.names), accepted)
@@ -43,7 +56,7 @@ def _check(accepted: Accepted, path: str, text: str) -> None:
 
 def with_file(
     path: str, requests: Sequence[Request], given: Mapping[str, Any], options: Mapping[str, str]
-) -> tuple[list[Job], list[LvsalertError], Upkeep | None]:
+) -> Filed:
     """Return the requests with what the director's file says of their services.
 
     An option that was given wins over the file. What was accepted of the file at the last start or
@@ -72,13 +85,16 @@ def with_file(
     if not jobs:
         raise errors[0]
     if accepted is None:
-        return jobs, errors, None
+        return Filed(jobs, errors, None, is_settled=False)
     is_newer = news is not None and not news.fault
     missing = names_of(file.config.services, accepted.names)
     callback = file.config.callback
-    if not (is_newer or missing or callback):
-        return jobs, errors, None
-    return jobs, errors, Upkeep(file.path, is_newer, missing, accepted.text, callback)
+    if is_newer or missing or callback:
+        upkeep = Upkeep(file.path, is_newer, missing, accepted.text, callback)
+        return Filed(jobs, errors, upkeep, is_settled=False)
+    has_command = any(each.configured.fallback_command for each in services.values())
+    is_settled = not (has_command or file.config.maintenance_dir or errors)
+    return Filed(jobs, errors, None, is_settled)
 
 
 def _with_service(

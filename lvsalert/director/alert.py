@@ -25,6 +25,7 @@ from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Table
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import Unjudged
+from lvsalert.ledger.rounds import Seen
 from lvsalert.model import VirtualService, split_endpoint
 from lvsalert.mon.alert_call import AlertCall
 from lvsalert.mon.report import printable
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     """What a run did: the changes (made, or with a dry run only planned) and what to tell.
 
     ``troubles`` are what could not be remembered, ``is_remembered`` whether a ledger that lasts
-    knows of it.
+    knows of it. ``seen`` is what there was nothing to do in, None where there was something.
     """
 
     virtual: VirtualService
@@ -46,6 +47,7 @@ class Outcome(NamedTuple):
     changes: Sequence[Change] = ()
     troubles: Sequence[LvsalertError] = ()
     is_remembered: bool = True
+    seen: Seen | None = None
 
 
 class Job(NamedTuple):
@@ -145,6 +147,7 @@ class _Run(NamedTuple):
                     made,
                     troubles,
                     done.is_remembered,
+                    done.seen,
                 )
             )
         return outcomes

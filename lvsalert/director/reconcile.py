@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import sqlite3
 import time
@@ -23,10 +24,11 @@ from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ledger.database import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.rounds import Seen
 from lvsalert.ledger.text import Words
 from lvsalert.model import Forwarding, RealServer, VirtualService, join_endpoint
 
-_DAY = 86400.0
+DAY = 86400.0
 
 
 class Director(NamedTuple):
@@ -64,13 +66,15 @@ class Proposal(NamedTuple):
 class Reconciled(NamedTuple):
     """What was done: the changes, what went wrong with the ledger, and whether it remembers.
 
-    ``told`` is that of the proposal.
+    ``told`` is that of the proposal. ``seen`` is what there was nothing to do in, None where there
+    was something.
     """
 
     changes: Sequence[Change]
     troubles: Sequence[LvsalertError]
     is_remembered: bool
     told: Any
+    seen: Seen | None = None
 
 
 Decide = Callable[[Table, Ledger], Proposal]
@@ -125,7 +129,8 @@ def reconcile_all(
     """
     troubles: list[LvsalertError] = []
     with locked(director):
-        actual = director.door.read()
+        texts = director.door.texts()
+        actual = director.door.read(texts)
 
         def prepare(ledger: Ledger) -> _Prepared:
             return _prepare(ledger, actual, decisions, director.journal_days, dry_run=dry_run)
@@ -139,8 +144,27 @@ def reconcile_all(
             if changes and not dry_run:
                 director.door.apply(changes, prepared.desired)
                 _confirm(ledger, prepared.last, director.state_dir, troubles)
-    is_lasting = ledger.is_lasting
-    return [Reconciled(each.changes, troubles, is_lasting, each.told) for each in prepared.steps]
+    is_quiet = ledger.is_lasting and not (dry_run or changes or troubles)
+    table = digest_of(texts) if is_quiet else ""
+    return [
+        Reconciled(
+            each.changes,
+            troubles,
+            ledger.is_lasting,
+            each.told,
+            # What another one has noted since may mean something to it.
+            Seen(each.edition, table) if table and each.edition == prepared.edition else None,
+        )
+        for each in prepared.steps
+    ]
+
+
+def digest_of(texts: tuple[str, str]) -> str:
+    """Return a digest of a table, as ipvsadm tells it, without the connections in it."""
+    rules, thresholds = texts
+    # Two columns behind an entry's thresholds.
+    rows = [row.rsplit(None, 2)[0] for row in thresholds.splitlines() if "->" in row]
+    return hashlib.sha256("\n".join([rules, *rows]).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -161,20 +185,28 @@ def locked(director: Director) -> Iterator[None]:
 
 
 class _Step(NamedTuple):
-    """What one decision comes to: the table behind it, its changes, and their journal entries."""
+    """What one decision comes to: the table behind it, its changes, and their journal entries.
+
+    ``edition`` is the ledger's when it was made.
+    """
 
     desired: Table
     changes: Sequence[Change]
     entries: Sequence[Entry]
     told: Any
+    edition: int
 
 
 class _Prepared(NamedTuple):
-    """What decisions come to; ``last`` is the last entry that was written into the journal."""
+    """What decisions come to; ``last`` is the last entry that was written into the journal.
+
+    ``edition`` is the ledger's in the end.
+    """
 
     steps: Sequence[_Step]
     desired: Table
     last: int
+    edition: int
 
 
 def _remembered(
@@ -236,11 +268,12 @@ def _prepare(
         table = steps[-1].desired
     if dry_run:
         ledger.rollback()
-        return _Prepared(steps, table, 0)
+        return _Prepared(steps, table, 0, 0)
     last = ledger.journal.intend([entry for step in steps for entry in step.entries])
-    ledger.journal.trim(time.time() - days * _DAY)
+    ledger.journal.trim(time.time() - days * DAY)
+    edition = ledger.rounds.edition()
     ledger.commit()
-    return _Prepared(steps, table, last)
+    return _Prepared(steps, table, last, edition)
 
 
 def _step(ledger: Ledger, actual: Table, decide: Decide) -> _Step:
@@ -249,11 +282,11 @@ def _step(ledger: Ledger, actual: Table, decide: Decide) -> _Step:
     desired, author, told = decide(actual, ledger)
     if desired is None:
         ledger.go_back()
-        return _Step(actual, (), (), told)
+        return _Step(actual, (), (), told, ledger.rounds.edition())
     changes = [_with_reason(each, author) for each in plan(actual, desired)]
     now = time.time()
     entries = [each for change in changes for each in _entries(change, author, now, actual)]
-    return _Step(desired, changes, entries, told)
+    return _Step(desired, changes, entries, told, ledger.rounds.edition())
 
 
 def _with_reason(change: Change, author: Author) -> Change:

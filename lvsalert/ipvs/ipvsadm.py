@@ -58,21 +58,24 @@ class Ipvsadm:
             self._held = ()
             os.close(descriptor)
 
-    def read(self) -> Table:
+    def read(self, texts: tuple[str, str] | None = None) -> Table:
         """Return the table, but for the marks of our checks. IpvsadmError where it cannot be read.
 
-        So nobody plans with marks, shows them or removes them.
+        So nobody plans with marks, shows them or removes them. ``texts`` are what ipvsadm told of
+        it, where that is known.
         """
-        return {key: each for key, each in self._standing().items() if not is_ours(key)}
+        table = parse(*(self.texts() if texts is None else texts))
+        return {key: each for key, each in table.items() if not is_ours(key)}
 
     def marks(self) -> Table:
         """Return what the table has of the marks of our checks. Errors as above."""
-        return {key: each for key, each in self._standing().items() if is_ours(key)}
+        return {key: each for key, each in parse(*self.texts()).items() if is_ours(key)}
 
-    def _standing(self) -> Table:
+    def texts(self) -> tuple[str, str]:
+        """Return the table as ipvsadm tells it: its rules, and its thresholds. Errors as above."""
         # -Sn leaves the thresholds out, and an edit that does not repeat them resets them.
         rules, thresholds = self._told(("-Sn",), ("-Ln", "--thresholds"))
-        return parse(rules, thresholds)
+        return rules, thresholds
 
     def connections(self) -> Columns:
         """Return active and inactive connections of each entry. IpvsadmError where it cannot."""

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ipvs.table import Endpoint
-from lvsalert.ledger import accepted, command_states, contents, journal, marks
+from lvsalert.ledger import accepted, command_states, contents, journal, marks, rounds
 from lvsalert.ledger.accepted import AcceptedFiles
 from lvsalert.ledger.command_states import CommandStates
 from lvsalert.ledger.contents import Contents
@@ -32,6 +32,7 @@ from lvsalert.ledger.records import (
     Stop,
     Unjudged,
 )
+from lvsalert.ledger.rounds import Rounds
 from lvsalert.ledger.text import options_of, options_text
 from lvsalert.model import join_endpoint
 
@@ -68,7 +69,7 @@ CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
 # Then one for each version since 4.
-_SCHEMAS = (
+SCHEMAS = (
     _SCHEMA + journal.SCHEMA,
     _ADDED,
     accepted.SCHEMA + _DRAINS,
@@ -76,7 +77,9 @@ _SCHEMAS = (
     marks.SCHEMA,
     journal.TRIMMED,
     contents.SCHEMA,
+    rounds.SCHEMA,
 )
+"""The tables that each version of the ledger added."""
 
 
 class Ledger:
@@ -90,18 +93,19 @@ class Ledger:
         self.commands = CommandStates(connection)
         self.marks = Marks(connection)
         self.contents = Contents(connection)
+        self.rounds = Rounds(connection)
 
     @classmethod
     def in_memory(cls) -> Ledger:
         """Return an empty ledger that is forgotten with the process."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.executescript("".join(_SCHEMAS))
+        connection.executescript("".join(SCHEMAS))
         return cls(connection, is_lasting=False)
 
     @classmethod
     def open(cls, state_dir: str) -> Ledger:
         """Open the ledger in ``state_dir``, or begin one there; errors as ``connect`` has them."""
-        return cls(connect(state_dir, _SCHEMAS), is_lasting=True)
+        return cls(connect(state_dir, SCHEMAS), is_lasting=True)
 
     @classmethod
     def open_to_read(cls, state_dir: str) -> Ledger:
@@ -216,14 +220,29 @@ class Ledger:
         row = self._db.execute(
             "SELECT said FROM checks WHERE virtual = ? AND source = ?", (virtual, source)
         ).fetchone()
-        return {} if row is None else _checks(*row)
+        return {} if row is None else self._heard_since(virtual, source, _checks(*row))
+
+    def _heard_since(
+        self, virtual: str, source: str, checks: dict[Endpoint, LastVerdict]
+    ) -> dict[Endpoint, LastVerdict]:
+        """Return what a source said, with the time of its last check: some find all as before."""
+        last = self.rounds.last(source, virtual) if self.has_rounds else None
+        if last is None:
+            return checks
+        return {
+            endpoint: check._replace(time=max(check.time, last[0]), heard=max(check.heard, last[1]))
+            for endpoint, check in checks.items()
+        }
 
     def verdicts(self, virtual: str, endpoint: Endpoint) -> dict[str, LastVerdict]:
         """Return what each source last said of a real server."""
         rows = self._db.execute(
             "SELECT source, said FROM checks WHERE virtual = ? ORDER BY source", (virtual,)
         )
-        found = ((source, _checks(said).get(endpoint)) for source, said in rows)
+        found = [
+            (source, self._heard_since(virtual, source, _checks(said)).get(endpoint))
+            for source, said in rows.fetchall()
+        ]
         return {source: check for source, check in found if check is not None}
 
     def set_verdicts(
@@ -237,6 +256,7 @@ class Ledger:
         # said of most.
         text = "\n".join(" ".join((_text_of(check), *reals)) for check, reals in said.items())
         self._db.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, text))
+        self.rounds.end(source)
 
     # Who cannot tell
 
@@ -364,6 +384,11 @@ class Ledger:
         if not self._has("forgotten"):
             return {}
         return dict(self._db.execute("SELECT virtual, time FROM forgotten"))
+
+    @functools.cached_property
+    def has_rounds(self) -> bool:
+        """Whether rounds are known."""
+        return self._has("rounds")
 
     def _has(self, table: str) -> bool:
         """Return whether there is a table: a reader may be the first to see an older ledger."""

@@ -218,7 +218,7 @@ def lay_other_tables(path: Path) -> None:
     """Make a database of our version with tables of somebody else."""
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE causes (of_all INTEGER)")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute("PRAGMA user_version = 6")
     connection.close()
 
 
