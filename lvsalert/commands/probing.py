@@ -29,52 +29,122 @@ _CANNOT_TELL = 3
 _AT_ONCE = 64
 # What is found comes in batches, so that the table is not written anew for each host.
 _BATCH_SECONDS = 0.5
+# A process with several hosts is late then: one that is well answers before.
+_LATE_SECONDS = 1.0
 
 
 def probe(watches: Sequence[Watch]) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
     """Run the monitors of all watches, and yield what they find in batches, as it comes.
 
     That is the number of a watch with a check of some of its hosts. They are spread over so many
-    processes as run at once, so that a silent host keeps few others waiting.
+    processes as run at once. Where that makes several hosts a process, those of one that is late
+    are asked one by one as well, so that a silent host keeps nobody waiting.
     """
     for program in {watch.monitor[0] for watch in watches}:
         import_module(f"lvsalert.commands.{_function(program)}")
-    waiting = deque(_parts(watches))
-    running: list[tuple[int, _Process]] = []
+    waiting, late = deque(_parts(watches)), deque[_Part]()
+    running: list[_Part] = []
     found: list[tuple[int, FirstCheck]] = []
     due = time.monotonic() + _BATCH_SECONDS
     try:
         while waiting or running:
-            while waiting and len(running) < _AT_ONCE:
-                number, part = waiting.popleft()
-                running.append((number, _Process(part)))
-            _wait([process for _, process in running], due - time.monotonic() if found else None)
-            for each in [each for each in running if each[1].is_done]:
+            _start(waiting, late, running)
+            until = [each.late_at for each in running if each.late_at is not None]
+            until += [due] if found else []
+            _wait([each.process for each in running], min(until, default=None))
+            for each in [each for each in running if each.process.is_done]:
                 running.remove(each)
-                found.append((each[0], each[1].end()))
+                found += each.end()
+            for each in [each for each in running if not each.open]:
+                running.remove(each)
+                each.process.end()
+            for each in running:
+                late.extend(each.split())
             if found and time.monotonic() >= due:
                 yield found
                 found, due = [], time.monotonic() + _BATCH_SECONDS
         if found:
             yield found
     finally:
-        for _, process in running:
-            process.end()
+        for each in running:
+            each.process.end()
 
 
-def _parts(watches: Sequence[Watch]) -> Iterator[tuple[int, Watch]]:
-    """Yield watches of some hosts each, together all, with the numbers of those they are part of.
+class _Part:
+    """Some hosts of the watch of a number, asked in one process.
+
+    ``open`` are those without a verdict. They are shared with the part that it was split from.
+    ``late_at`` is when it is late (time.monotonic()), None where it cannot be split.
+    """
+
+    process: _Process
+    late_at: float | None = None
+
+    def __init__(self, number: int, watch: Watch, open_: set[str] | None = None) -> None:
+        self._number = number
+        self._watch = watch
+        self._is_whole = open_ is None
+        self._open = set(watch.hosts) if open_ is None else open_
+        # A watch without hosts has its verdict as any other.
+        self._is_empty = not watch.hosts
+
+    @property
+    def open(self) -> bool:
+        """Return whether any of its hosts has no verdict yet."""
+        return self._is_empty or not self._open.isdisjoint(self._watch.hosts)
+
+    def start(self) -> None:
+        """Ask its hosts."""
+        self.process = _Process(self._watch)
+        if self._is_whole and len(self._watch.hosts) > 1 and not self._watch.is_compared:
+            self.late_at = time.monotonic() + _LATE_SECONDS
+
+    def split(self) -> Iterator[_Part]:
+        """Yield its hosts as parts of their own where it is late."""
+        if self.late_at is None or time.monotonic() < self.late_at:
+            return
+        self.late_at = None
+        for host, servers in self._watch.hosts.items():
+            yield _Part(self._number, self._watch._replace(hosts={host: servers}), self._open)
+
+    def end(self) -> list[tuple[int, FirstCheck]]:
+        """Return what it found of those that had no verdict."""
+        check = self.process.end()
+        hosts = {host: each for host, each in check.watch.hosts.items() if host in self._open}
+        if not (hosts or self._is_empty):
+            return []
+        self._open.difference_update(hosts)
+        meant = {server.endpoint for servers in hosts.values() for server in servers}
+        failed = {each: reason for each, reason in check.failed.items() if each in meant}
+        return [
+            (self._number, check._replace(watch=check.watch._replace(hosts=hosts), failed=failed))
+        ]
+
+
+def _start(waiting: deque[_Part], late: deque[_Part], running: list[_Part]) -> None:
+    """Start so many parts as may run; those that were split have places of their own."""
+    for parts, most in ((waiting, _AT_ONCE), (late, 2 * _AT_ONCE)):
+        while parts and len(running) < most:
+            part = parts.popleft()
+            if part.open:
+                part.start()
+                running.append(part)
+
+
+def _parts(watches: Sequence[Watch]) -> Iterator[_Part]:
+    """Yield parts of watches, of some hosts each, together all.
 
     A watch without hosts is a part as it is, and so is one whose hosts are compared.
     """
     size = max(1, math.ceil(sum(len(watch.hosts) for watch in watches) / _AT_ONCE))
     for number, watch in enumerate(watches):
         if watch.is_compared:
-            yield number, watch
+            yield _Part(number, watch)
             continue
         hosts = list(watch.hosts.items())
         for begin in range(0, len(hosts), size) or (0,):
-            yield number, watch._replace(hosts=dict(hosts[begin : begin + size]), others=())
+            part = dict(hosts[begin : begin + size])
+            yield _Part(number, watch._replace(hosts=part, others=()))
 
 
 def _function(program: str) -> str:
@@ -136,14 +206,14 @@ class _Process:
         return _checked(self._watch, os.WEXITSTATUS(how), said)
 
 
-def _wait(processes: Collection[_Process], seconds: float | None) -> None:
-    """Wait for news of any process, for so many seconds where that is not None."""
+def _wait(processes: Collection[_Process], until: float | None) -> None:
+    """Wait for news of any process, until then (time.monotonic()) where that is not None."""
     poll = select.poll()
     for each in processes:
         poll.register(each.ended, select.POLLIN)
         if each.is_talking:
             poll.register(each.output, select.POLLIN)
-    pause = None if seconds is None else max(0.0, seconds) * 1000
+    pause = None if until is None else max(0.0, until - time.monotonic()) * 1000
     ready = {descriptor for descriptor, _ in poll.poll(pause)}
     for each in processes:
         each.take(ready)

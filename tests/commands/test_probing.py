@@ -107,6 +107,36 @@ def test_a_silent_host_holds_up_no_other_of_its_watch(tmp_path: Path) -> None:
     assert [(number, told(each)) for number, each in rest] == [(0, [])]
 
 
+def test_a_silent_host_holds_up_none_of_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more hosts than processes, those of a late one are asked one by one, and told once."""
+    monkeypatch.setattr(probing, "_AT_ONCE", 2)
+    before = os.listdir("/proc/self/fd")
+    over = threading.Event()
+
+    def silent(client: Client) -> None:
+        over.wait(patience())
+        client.send(GOOD)
+
+    with (
+        Misbehaving(silent, "127.0.0.1") as mute,
+        refusing("127.0.0.2") as dead,
+        refusing("127.0.0.3") as another,
+        refusing("127.0.0.4") as last,
+    ):
+        more = "".join(f"\n    real = {place} masq" for place in (dead, another, last))
+        batches = iter(probe(watches(tmp_path, f"{mute.place} masq{more}\n    service = http")))
+        early: list[FirstCheck] = []
+        while sum(len(each.failed) for each in early) < 3:
+            early += [check for _, check in next(batches)]
+        over.set()
+        rest = [check for _, check in itertools.chain(*batches)]
+    assert sum(len(each.watch.hosts) for each in early) == 3
+    assert [(list(each.watch.hosts), told(each)) for each in rest] == [([mute.place], [])]
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_more_watches_than_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is run in its turn, and no descriptor is left open."""
     monkeypatch.setattr(probing, "_AT_ONCE", 2)
