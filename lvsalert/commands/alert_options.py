@@ -111,6 +111,12 @@ _WHAT = (
         type=Parsed("name", parse_scheduler),
         help="Create a missing virtual service with this scheduler.",
     ),
+    option(
+        "--service-flags",
+        metavar="WORDS",
+        help="Create it with these flags, in ipvsadm's words: -p SECONDS, -M MASK, -o, -b FLAGS and"
+        " --pe NAME.  [default: those that it had]",
+    ),
 )
 # How real servers go out and come back.
 _HOW = (

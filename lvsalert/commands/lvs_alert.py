@@ -24,6 +24,7 @@ from lvsalert.director import alert, rounds
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
 from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.ipvs.service_flags import parse_service_flags
 from lvsalert.model import Forwarding
 from lvsalert.mon.alert_call import AlertCall, Event, alert_call
 from lvsalert.mon.report import printable
@@ -126,6 +127,8 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     is_tunnelled = given["forwarding"] is Forwarding.TUNNELLING or given["config"] is not None
     if given["tunnel"] is not None and not is_tunnelled:
         raise UsageError("--tunnel goes with --forwarding tun")
+    if given["service_flags"] is not None and (given["scheduler"] is None or given["config"]):
+        raise UsageError("--service-flags goes with --scheduler, and not with --config")
     director = director_of(given, given["journal_days"])
     round_ = round_of(call, given, ctx.obj.given)
     if round_ is not None and rounds.is_as_before(director, round_):
@@ -223,6 +226,8 @@ def _request(given: Mapping[str, Any], options: Mapping[str, str], virtual: str)
     """Return the request for a virtual service; most options are named as its fields are."""
     asked = {name: value for name, value in given.items() if name in Request._fields}
     asked["slow_start"] = given["slow_start"] or None
+    if given["service_flags"] is not None:
+        asked["flags"] = parse_service_flags(given["service_flags"], given["scheduler"])
     kept = {name: text for name, text in options.items() if name not in OF_ONE_CALL}
     kept["LVSALERT_VIRTUAL_SERVICE"] = asked["virtual"] = virtual
     return Request(**asked, has_witness=bool(given["witnesses"]), options=kept)

@@ -137,7 +137,10 @@ def _shaped(alert: Alert, service: Service | None, ledger: Ledger) -> Service:
         raise NotDoneError(
             f"{alert.virtual}: no such virtual service (--scheduler would create it)"
         )
-    return Service(alert.virtual, scheduler, ledger.flags(alert.key, scheduler), {})
+    flags = alert.request.flags
+    if flags is None:
+        flags = ledger.flags(alert.key, scheduler)
+    return Service(alert.virtual, scheduler, flags, {})
 
 
 def _note(

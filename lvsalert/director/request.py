@@ -19,7 +19,8 @@ class Request(NamedTuple):
 
     ``virtual``, ``real_server``, ``fallback`` and the hosts in ``reserve`` are as the user wrote
     them. ``upper``, ``lower``,
-    ``tunnel`` (words of ipvsadm) and ``scheduler`` are None where the table's own are to stay.
+    ``tunnel`` (words of ipvsadm) and ``scheduler`` are None where the table's own are to stay;
+    ``flags`` (words of ipvsadm) are None where those that a service had last are to come back.
     ``options`` are the options as variables, for the ledger.
     """
 
@@ -33,6 +34,7 @@ class Request(NamedTuple):
     lower: int | None = None
     tunnel: tuple[str, ...] | None = None
     scheduler: str | None = None
+    flags: tuple[str, ...] | None = None
     quiesce: bool = False
     startup_in: bool = False
     ipv6_fwmark: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
+from lvsalert.ipvs.service_flags import flag_names
 from lvsalert.ldirectord.directives import Settings
 from lvsalert.ldirectord.readers import EMAIL_STATES, SERVICE_PORTS
 from lvsalert.ldirectord.sections import ConfigError, Section, Sections, read_sections
@@ -31,8 +32,6 @@ _NEGOTIATE_TIMEOUT = 30
 _CHECK_INTERVAL = 10
 _PORT_SERVICES = {port: service for service, port in SERVICE_PORTS.items()}
 # How ipvsadm -S prints flags of a scheduler, in its order.
-_FLAG_NAMES = {"sh": ("sh-fallback", "sh-port"), "mh": ("mh-fallback", "mh-port")}
-_ANY_FLAG_NAMES = ("flag-1", "flag-2", "flag-3")
 
 _T = TypeVar("_T")
 
@@ -194,20 +193,8 @@ def _flags(section: Section) -> tuple[str, ...]:
     if own.one_packet and section.protocol is Protocol.UDP:
         words.append("-o")
     if own.scheduler_flags is not None:
-        words += ["-b", _flag_names(own.scheduler_flags, _first(own.scheduler, default="wrr"))]
+        words += ["-b", flag_names(own.scheduler_flags, _first(own.scheduler, default="wrr"))]
     return tuple(words)
-
-
-def _flag_names(text: str, scheduler: str) -> str:
-    """Return scheduler flags by the names and in the order in which ipvsadm prints them.
-
-    One that it does not know is left for it to refuse.
-    """
-    named = _FLAG_NAMES.get(scheduler, ())
-    printed = dict(zip(_ANY_FLAG_NAMES, (*named, *_ANY_FLAG_NAMES[len(named) :])))
-    words = [printed.get(word, word) for word in text.split(",") if word]
-    known = [word for word in printed.values() if word in words]
-    return ",".join([*known, *(word for word in words if word not in known)])
 
 
 def _common_fallback(

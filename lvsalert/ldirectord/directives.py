@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lvsalert.ipvs.service_flags import MAX_PERSISTENCE
 from lvsalert.ldirectord import readers as read
 
 
@@ -104,7 +105,7 @@ VIRTUAL = {
     "monitorfile": Directive(None, read.quoted_or_bare),
     "ops": Directive("one_packet", read.yes_or_no),
     "passwd": Directive("password", read.quoted),
-    "persistent": Directive("persistent", read.number(1, read.MAX_PERSISTENCE)),
+    "persistent": Directive("persistent", read.number(1, MAX_PERSISTENCE)),
     "receive": Directive("receive", read.receive),
     "request": Directive("request", read.request),
     "schedflags": Directive("scheduler_flags", read.scheduler_flags),

@@ -43,8 +43,6 @@ SERVICE_PORTS = {
 EMAIL_STATES = ("starting", "running", "stopping", "reloading")
 """The states of a director in which mail may be sent."""
 
-MAX_PERSISTENCE = 31 * 86400
-"""ipvsadm's longest time-out, in seconds."""
 
 SERVICES = (*SERVICE_PORTS, "simpletcp", "none")
 """All that a check can speak; ``none`` succeeds always."""
