@@ -24,6 +24,7 @@ from lvsalert.director import alert, rounds
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
 from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.ipvs.naming import virtual_service
 from lvsalert.ipvs.service_flags import parse_service_flags
 from lvsalert.model import Forwarding
 from lvsalert.mon.alert_call import AlertCall, Event, alert_call
@@ -213,13 +214,33 @@ def _jobs(
     """
     # mon-config names all services that have a check in common.
     virtuals = given["virtual"].split() or [given["virtual"]]
-    requests = [_request(given, options, virtual) for virtual in virtuals]
+    requests, errors = _meant([_request(given, options, virtual) for virtual in virtuals])
     if given["config"] is None:
-        return [alert.Job(each) for each in requests], (), None, True
+        return [alert.Job(each) for each in requests], errors, None, True
     # Not imported by runs without a file, which have no use for its reader.
     from lvsalert.commands.lvs_alert_file import with_file
 
-    return with_file(given["config"], requests, given, options)
+    filed = with_file(given["config"], requests, given, options)
+    return filed.jobs, [*errors, *filed.errors], filed.upkeep, filed.is_settled
+
+
+def _meant(requests: Sequence[Request]) -> tuple[list[Request], list[LvsalertError]]:
+    """Return the requests whose virtual service is spelled right, and what is wrong with others.
+
+    A slip in one of several is not to keep the others from their fail-over. LvsalertError where
+    all are wrong.
+    """
+    meant: list[Request] = []
+    errors: list[LvsalertError] = []
+    for each in requests:
+        try:
+            virtual_service(each.virtual, each.protocol, lookup, ipv6_fwmark=each.ipv6_fwmark)
+            meant.append(each)
+        except LvsalertError as error:
+            errors.append(error)
+    if not meant:
+        raise errors[0]
+    return meant, errors
 
 
 def _request(given: Mapping[str, Any], options: Mapping[str, str], virtual: str) -> Request:

@@ -128,6 +128,20 @@ def test_services_may_be_named_without_a_file(machine: Machine) -> None:
     )
 
 
+@pytest.mark.parametrize("file", [True, False], ids=["file", "options"])
+def test_a_service_that_is_misspelled_is_named(machine: Machine, file: bool) -> None:
+    """A slip in one of several is told, with the status of bad usage; the others are done."""
+    machine.with_file("start", "--unchecked")
+    virtual = "10.0.0.3:80 10.0.0.5:hhtp nowhere.example:80"
+    done = alert(machine, "failure", "192.0.2.1", virtual=virtual, group="www", file=file)
+    assert not [place for place in machine.servers if place.startswith("192.0.2.1:")]
+    said = (
+        "lvs.alert: 'hhtp' is not a port: 1 to 65535 or a tcp name of /etc/services\n"
+        "lvs.alert: nowhere.example: no address found\n"
+    )
+    assert (done.status, done.stderr) == (3, said)
+
+
 def test_a_watch_of_another_name_takes_back_what_was_said_before(machine: Machine) -> None:
     """A service whose check was edited is no longer kept out by the word of the watch it had."""
     machine.with_file("start", "--unchecked")
