@@ -37,6 +37,7 @@ class World(NamedTuple):
     ipvsadm: Path
     words: dict[str, int]
     resident: Resident
+    watching: Resident
 
     def plugin(self, name: str) -> str:
         """Return the path of one of our plugins, as `lvs-director install` wrote it."""
@@ -105,8 +106,11 @@ def build() -> Iterator[World]:
             yardstick,
             ipvsadm,
             {name: stack.enter_context(serve()) for name, serve in _WORDS.items()},
-            stack.enter_context(
-                Resident(_made(folder / "resident"), python=str(installation.bin / "python"))
+            *(
+                stack.enter_context(
+                    Resident(_made(folder / name), python=str(installation.bin / "python"))
+                )
+                for name in ("resident", "watching")
             ),
         )
 

@@ -66,7 +66,7 @@ class Mon:
         self._port, self._trap_port = free_port(), free_port()
         self.syslog = Syslog(folder)
         self._program = Program(
-            self.syslog.for_program([*_as_user(), *self._argv(folder), *options]),
+            self.syslog.for_program([*as_user(), *self._argv(folder), *options]),
             folder / "output",
             {"PATH": "/usr/bin:/bin", **(environment or {})},
         )
@@ -205,7 +205,8 @@ class Mon:
             )
 
 
-def _as_user() -> list[str]:
+def as_user() -> list[str]:
+    """Return what starts a program as mon, with its two capabilities, where that can be."""
     if not is_root():
         return []
     return [
