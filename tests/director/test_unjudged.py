@@ -15,7 +15,6 @@ from lvsalert.ledger.ledger import SCHEMAS, Ledger
 from tests.harness.alerts import Director
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from lvsalert.commands.entry import Outcome

@@ -18,7 +18,7 @@ import lvsalert
 from lvsalert.ipvs.table import Endpoint
 from lvsalert.ledger.database import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.ledger.journal import Entry
-from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.ledger import SCHEMAS, Ledger
 from lvsalert.ledger.records import Cause, LastRun, LastVerdict, ServerMemory
 from tests.harness.places import is_root
 
@@ -218,7 +218,7 @@ def lay_other_tables(path: Path) -> None:
     """Make a database of our version with tables of somebody else."""
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE causes (of_all INTEGER)")
-    connection.execute("PRAGMA user_version = 6")
+    connection.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
     connection.close()
 
 
