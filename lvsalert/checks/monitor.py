@@ -156,11 +156,13 @@ def report(
     only_if_all_failed: bool = False,
     details: Callable[[Sequence[Result], float], Sequence[str]] | None = None,
     compare: Callable[[Sequence[Result]], Judged] | None = None,
+    for_nagios: str | None = None,
 ) -> Report:
     """Run the probe and return mon's report.
 
     ``compare`` judges the hosts by what the others answer. ``details`` gets the results and the
-    deadline, and adds lines of its own to the report.
+    deadline, and adds lines of its own to the report. With ``for_nagios``, the monitor's name, it
+    is Nagios that the report is for, without details.
     """
     started = time.time()
     deadline = time.monotonic() + run.seconds
@@ -169,6 +171,10 @@ def report(
     notes: Sequence[str] = ()
     if judged is not None:
         results, notes = judged.results, judged.notes
+    if for_nagios is not None:
+        from lvsalert.checks import nagios
+
+        return nagios.report_of(for_nagios, results, only_if_all_failed=only_if_all_failed)
     if details is not None:
         notes = (*notes, *details(results, deadline))
     return report_of(

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # How long after its deadline a run is ended by force.
 _GRACE_SECONDS = 2.0
+# What click takes for a flag that is set.
+_YES = frozenset(("1", "true", "t", "yes", "y", "on"))
 # As many objects as fill some ten megabytes.
 _GARBAGE = 100_000
 
@@ -114,10 +116,12 @@ def _run(
     """
     told: list[Outcome] = []
     is_its_stdout = is_monitor(name)
+    # Nagios shows the first line, and reads nothing of an empty one.
+    head = "UNKNOWN: " if is_its_stdout and is_for_nagios(argv, os.environ) else "\n"
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
         if not told:
-            emit(_apology(f"{name}: ended by {name_of(signum)}", is_its_stdout))
+            emit(_apology(f"{name}: ended by {name_of(signum)}", is_its_stdout, head))
         os._exit(CANNOT_TELL)
 
     for each in caught:
@@ -129,7 +133,7 @@ def _run(
     except BaseException as error:
         if isinstance(error, import_module("lvsalert.director.outside").Inside):
             raise
-        outcome = _apology(f"{name}: a bug: {_where(error)}", is_its_stdout)
+        outcome = _apology(f"{name}: a bug: {_where(error)}", is_its_stdout, head)
     told.append(outcome)
     return outcome.status if emit(outcome) else CANNOT_TELL
 
@@ -179,9 +183,15 @@ def _fill_standard_streams() -> bool:
     return stdout_open
 
 
-def _apology(line: str, is_its_stdout: bool) -> Outcome:
+def is_for_nagios(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Return whether a monitor is called for Nagios; mon is not Nagios, whatever it hands on."""
+    given = "--nagios" in argv or environ.get("LVSALERT_NAGIOS", "").lower() in _YES
+    return given and "MON_SERVICE" not in environ
+
+
+def _apology(line: str, is_its_stdout: bool, head: str) -> Outcome:
     if is_its_stdout:
-        return Outcome(CANNOT_TELL, stdout=f"\n{line}\n")
+        return Outcome(CANNOT_TELL, stdout=f"{head}{line}\n")
     return Outcome(CANNOT_TELL, stderr=f"{line}\n")
 
 

@@ -127,6 +127,10 @@ between_option = option(
     help="Have lvs-director serve check so often until mon's next check.",
 )
 
+nagios_option = option(
+    "--nagios", is_flag=True, help="Answer in one line as Nagios wants it, with status 0 to 3."
+)
+
 # Every monitor's, behind its own.
 common_options = together(
     option("-6", "--prefer-ipv6", is_flag=True, help="Try a name's IPv6 first."),
@@ -143,5 +147,6 @@ common_options = together(
         help="How many hosts are asked at once.",
     ),
     between_option,
+    nagios_option,
     click.argument("hosts", nargs=-1, metavar="HOST..."),
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import click
 
 from lvsalert.checks import monitor
-from lvsalert.commands.entry import Outcome, watchdog
+from lvsalert.commands.entry import Outcome, is_for_nagios, watchdog
 from lvsalert.commands.options import invoke
 from lvsalert.commands.stub import CANNOT_TELL
 from lvsalert.errors import UsageError
@@ -37,11 +37,19 @@ def _outcome(
 ) -> Outcome:
     """Run a monitor's command and return its outcome as mon reads it.
 
-    What went wrong follows an empty summary on standard output, with status 3. Help and version are
-    no proof that the hosts are well, so under mon they end with 3 too.
+    What went wrong follows an empty summary on standard output, with status 3, or is told as Nagios
+    wants it. Help and version are no proof that the hosts are well, so under mon they end with 3
+    too.
     """
     outcome = invoke(command, argv, environ, stdin)
     if outcome.stderr:
+        if is_for_nagios(argv, environ):
+            from lvsalert.checks import nagios
+
+            name = command.name or ""
+            why = outcome.stderr.rstrip("\n").removeprefix(f"{name}: ")
+            report = nagios.unknown(name, why)
+            return Outcome(report.status, report.text)
         report = cannot_tell(outcome.stderr.rstrip("\n"))
         return Outcome(CANNOT_TELL, report.text)
     if "MON_SERVICE" in environ and not outcome.stdout.startswith("\n") and outcome.status == 0:
@@ -57,6 +65,8 @@ class Repeated(Outcome):
 
 def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outcome:
     """Run a probe and return its report as an outcome; ``more`` goes to monitor.report``."""
+    if given["nagios"]:
+        return _for_nagios(run, given, more)
     with watchdog(run.seconds):
         report = monitor.report(run, omit_good=given["omit_good"], **more)
     if not given["between"]:
@@ -64,6 +74,20 @@ def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outco
     outcome = Repeated(report.status, report.text)
     outcome.between = given["between"]
     return outcome
+
+
+def _for_nagios(run: monitor.Run, given: Mapping[str, Any], more: Mapping[str, Any]) -> Outcome:
+    """Run a probe and return the outcome for Nagios. UsageError for what is no part of that."""
+    context = click.get_current_context()
+    if "MON_SERVICE" in context.obj.environ:
+        raise UsageError("--nagios is not for mon, which names the failed by itself")
+    if given["between"]:
+        raise UsageError("--nagios and --between exclude each other")
+    if more.get("details") is not None:
+        raise UsageError("--nagios and --traceroute exclude each other")
+    with watchdog(run.seconds):
+        report = monitor.report(run, omit_good=False, for_nagios=context.command.name, **more)
+    return Outcome(report.status, report.text)
 
 
 def limits_of(given: Mapping[str, Any]) -> monitor.Limits:

@@ -33,6 +33,7 @@ COMMON = {
     "--deadline": ("7", "0.5"),
     "--between": ("7", "0.5"),
     "--concurrency": ("3", "4"),
+    "--nagios": ("1", None),
     "--omit-good": ("1", None),
     "--prefer-ipv6": ("yes", None),
     "--via": ("10.0.0.3", "10.0.0.3:80"),

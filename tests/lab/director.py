@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tests.harness.mon import Mon
 from tests.harness.waiting import wait_until
 from tests.lab.addresses import GATEWAY, VIP, VIP6
+from tests.lab.keepalived import Keepalived
 from tests.lab.ldirectord import Ldirectord
 from tests.lab.network import Host
 
@@ -33,7 +34,7 @@ class Director(Host):
     def __init__(self, name: str, address: str, inner: str, address6: str) -> None:
         super().__init__(name, [f"{address}/24", f"{inner}/24", f"{address6}/64"])
         self.set_sysctls(FORWARDING)
-        self._watchers: list[HostMon | Ldirectord] = []
+        self._watchers: list[HostMon | Ldirectord | Keepalived] = []
 
     def take_addresses(self) -> None:
         """Become the active one."""
@@ -107,6 +108,12 @@ class Director(Host):
         ldirectord = Ldirectord(self, file)
         self._watchers.append(ldirectord)
         return ldirectord
+
+    def keepalived(self, folder: Path, text: str) -> Keepalived:
+        """Return a keepalived of this director for virtual servers; start it by `with`."""
+        keepalived = Keepalived(self, folder, text)
+        self._watchers.append(keepalived)
+        return keepalived
 
     def story(self) -> str:
         """Return the table, its connections and what looks after it said."""

@@ -22,6 +22,7 @@ PACKAGES = (
     "vsftpd",
     "fping",
     "heartbeat",
+    "keepalived",
     "net-tools",
     "tcpdump",
 )
