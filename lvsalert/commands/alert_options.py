@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from lvsalert.commands.options import Parsed, number, option, whole
+from lvsalert.director.damping import parse_damp
 from lvsalert.director.policy import parse_floor
 from lvsalert.model import (
     MAX_WEIGHT,
@@ -118,6 +119,12 @@ _WHAT = (
         " --pe NAME.  [default: those that it had]",
     ),
 )
+damp_option = option(
+    "--damp",
+    type=Parsed("often", parse_damp),
+    metavar="N/MINUTES",
+    help="A server that goes out more often than N times in so many minutes stays out longer.",
+)
 # How real servers go out and come back.
 _HOW = (
     option("--quiesce", is_flag=True, help="Out is weight 0, not deleted."),
@@ -148,6 +155,7 @@ _HOW = (
         show_default=True,
         help="Good checks in a row before it comes back.",
     ),
+    damp_option,
     option(
         "--min-in",
         "floor",

@@ -93,17 +93,15 @@ def _tell_mon(
     # Where mon found the alert are the other plugins, too.
     prefix = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
     files = [file if each == file.path else _as_accepted(each, given) for each in paths]
-    new = mon_cf.text_of(files, prefix, _between(), compared, via=mon_cf.has_via(text))
+    new = mon_cf.text_of(files, prefix, _more(), compared, via=mon_cf.has_via(text))
     if mon_cf_file.replace(path, new):
         os.kill(mon, signal.SIGHUP)
 
 
-def _between() -> float | None:
-    """Return what mon's service says of checks between mon's; mon hands its variables on."""
-    try:
-        return float(os.environ[mon_cf.BETWEEN])
-    except (KeyError, ValueError):
-        return None
+def _more() -> dict[str, str]:
+    """Return what mon's service has of what the file does not say; mon hands its variables on."""
+    names = (mon_cf.BETWEEN, mon_cf.DAMP)
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def _as_accepted(path: str, given: Mapping[str, Any]) -> DirectorFile:

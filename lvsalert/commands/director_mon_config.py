@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lvsalert.commands.agreement import agree_options, variables_of
+from lvsalert.commands.alert_options import damp_option
 from lvsalert.commands.director_services import (
     NAME,
     accepted_of,
@@ -44,6 +45,7 @@ from lvsalert.mon.report import printable
 )
 @between_option
 @agree_options
+@damp_option
 @option(
     "--via",
     is_flag=True,
@@ -80,8 +82,13 @@ def mon_config_command(ctx: click.Context, /, files: tuple[str, ...], **given: A
         )
     ]
     warnings = "".join(f"{NAME}: {printable(each)}\n" for each in told)
+    more = {}
+    if given["between"] is not None:
+        more[mon_cf.BETWEEN] = f"{given['between']:g}"
+    if given["damp"] is not None:
+        more[mon_cf.DAMP] = str(given["damp"])
     compared = variables_of(given, (each for file in found for each in watches_in(file)))
-    text = mon_cf.text_of(found, given["prefix"], given["between"], compared, via=given["via"])
+    text = mon_cf.text_of(found, given["prefix"], more, compared, via=given["via"])
     if given["output"] is None:
         return Outcome(0, text, warnings)
     said = _written(text, given, ctx.obj.environ)

@@ -14,7 +14,7 @@ from lvsalert.director.status import ServerStatus, ServerStory, Status, endpoint
 from lvsalert.errors import LvsalertError
 from lvsalert.ledger.history import local_time
 from lvsalert.ledger.journal import Entry
-from lvsalert.ledger.records import BY_PEOPLE, Stop, Unjudged
+from lvsalert.ledger.records import BY_PEOPLE, DAMPED, Stop, Unjudged
 from lvsalert.ledger.text import Words
 
 VERSION = 1
@@ -113,8 +113,8 @@ def _standing_object(each: ServerStatus) -> dict[str, Any]:
 
 
 def _source_object(source: str) -> dict[str, Any]:
-    """Return who says something: a check, by mon's names of it, or a person."""
-    if source in BY_PEOPLE:
+    """Return who says something: a check, by mon's names of it, a person, or damping."""
+    if source in BY_PEOPLE or source == DAMPED:
         return {"by": source, "group": None, "service": None}
     group, _, service = source.partition("/")
     return {"by": "check", "group": group, "service": service}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lvsalert.director.accepted import News
 from lvsalert.director.status import ServerStatus, ServerStory, ServiceStatus, State, Status
 from lvsalert.ledger.history import local_time
-from lvsalert.ledger.records import OPERATOR, Cause, LastVerdict, Unjudged
+from lvsalert.ledger.records import DAMPED, OPERATOR, Cause, LastVerdict, Unjudged
 from lvsalert.mon.report import printable
 
 CLEAR = "\033[H\033[2J"
@@ -181,6 +181,8 @@ def _sentences(story: ServerStory) -> list[str]:
         until = moment(story.memory.quiesced_until)
         lines.append(f"  It is deleted at {until}, or with its last active connection.")
     lines += [f"  {_cause_sentence(cause)}" for cause in each.causes]
+    if each.state in (State.IN, State.SLOW_STARTING) and _is_damped(each):
+        lines.append("  It serves all the same: too few others do.")
     if story.memory.held:
         lines.append("  It stays in all the same: --min-in holds it.")
     if story.stopped is not None:
@@ -197,7 +199,13 @@ def _sentences(story: ServerStory) -> list[str]:
     return lines
 
 
+def _is_damped(each: ServerStatus) -> bool:
+    return any(cause.cause == DAMPED for cause in each.causes)
+
+
 def _cause_sentence(cause: Cause) -> str:
+    if cause.cause == DAMPED:
+        return printable(f"It is damped since {moment(cause.since)}: it {cause.reason}.")
     says = "The operator says" if cause.cause == OPERATOR else f"{cause.cause} says"
     return printable(f"{says} since {moment(cause.since)}: {cause.reason}.")
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from lvsalert.director import damping
 from lvsalert.director.alert_entries import (
     Alert,
     Judged,
@@ -73,12 +74,13 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
     fallback = fallback_entry(alert, service, verdicts, errors)
     members = _note(alert, ledger, verdicts, now, is_whole=not errors)
     causes = ledger.causes(alert.key)
+    damped = {} if alert.call.by_hand else damping.damped(causes)
     memories = ledger.memories(alert.key, causes)
     decision = decide(
         service,
-        members + _bystanders(alert, service, members, memories, fallback),
+        members + _bystanders(alert, service, members, memories, fallback, is_damped=bool(damped)),
         memories,
-        _rules(alert, fallback, judged.reserve),
+        _rules(alert, fallback, judged.reserve)._replace(damped=frozenset(damped)),
         now=now,
         connections=_connections(alert, memories),
     )
@@ -98,6 +100,9 @@ def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: f
     if fallback is not None and not _is_well(fallback, verdicts):
         reasons[fallback[:2]] = "the fallback, for when no real server is in"
     desired = decision.service
+    for endpoint, why in damped.items():
+        is_in = endpoint in serving(desired)
+        reasons[endpoint] = "damped, but too few others serve" if is_in else why
     for endpoint in judged.reserve - causes.keys():
         is_in = endpoint in serving(desired)
         reasons[endpoint] = "stands in, for too few serve" if is_in else "in reserve again"
@@ -187,6 +192,7 @@ def _source(alert: Alert, ledger: Ledger) -> Source:
         rise=request.rise if counts else 1,
         repeats=call.event is Event.UP and not call.is_recovery,
         may_be_last=call.is_recovery,
+        damp=request.damp,
     )
 
 
@@ -196,10 +202,15 @@ def _bystanders(
     members: Sequence[Member],
     memories: Mapping[Endpoint, ServerMemory],
     fallback: RealServer | None,
+    *,
+    is_damped: bool,
 ) -> list[Member]:
-    """Return the service's other real servers where the floor has to count them."""
+    """Return the service's other real servers where the floor has to count them.
+
+    Who is damped serves all the same where nobody else does.
+    """
     is_whole = alert.request.real_server is None and alert.file_rules is None
-    if is_whole or alert.request.floor is None:
+    if is_whole or (alert.request.floor is None and not is_damped):
         return []
     causes = [endpoint for endpoint, each in memories.items() if each.since is not None]
     others = bystanders(list(service.real_servers.values()), causes, members)

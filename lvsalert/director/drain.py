@@ -19,7 +19,7 @@ from lvsalert.ipvs.table import Endpoint, Service, Table
 from lvsalert.ldirectord.file import OPTION, FileService
 from lvsalert.ledger.history import local_time, weight_of
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.ledger.records import DIRECTOR, OPERATOR, Cause
+from lvsalert.ledger.records import DAMPED, DIRECTOR, OPERATOR, Cause
 from lvsalert.model import (
     Forwarding,
     RealServer,
@@ -74,7 +74,7 @@ def _further(until: float | None, reason: str) -> str:
 
 
 def resume(director: Director, query: ServerQuery, lookup: Lookup, operator: str) -> Outcome:
-    """Take the operator's cause away, and put a real server back that no other cause keeps out.
+    """Take the operator's cause and damping away, and put back whom no other cause keeps out.
 
     It gets the weight that it had when it last served. Errors are those of ``drain``.
     """
@@ -189,8 +189,9 @@ def _drain(order: _Order, entry: _Entry, found: _Findings) -> Member | None:
 
 
 def _resume(_order: _Order, entry: _Entry, found: _Findings) -> Member | None:
-    """Clear the operator's cause; return that the real server is to come in, if it is."""
-    entry.ledger.clear_cause(entry.name, entry.endpoint, OPERATOR)
+    """Clear the operator's cause and damping; return that the real server comes in, if it does."""
+    for cause in (OPERATOR, DAMPED):
+        entry.ledger.clear_cause(entry.name, entry.endpoint, cause)
     left = entry.ledger.causes(entry.name).get(entry.endpoint, [])
     if entry.standing is not None and entry.standing.weight > 0:
         found.remarks.append(f"{entry} is in already")

@@ -57,7 +57,8 @@ class Rules(NamedTuple):
 
     With ``fallback_is_member`` the fallback is one of the service's real servers as well.
     ``reserve`` are members that serve only while fewer of the others than the floor do, without a
-    floor while none does. ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel``
+    floor while none does; ``damped`` are those who do so only where the reserve is not enough
+    either. ``upper`` and ``lower`` are thresholds that were asked for, ``tunnel``
     is the words of ipvsadm for a tunnel; None where they stay.
     """
 
@@ -68,6 +69,7 @@ class Rules(NamedTuple):
     fallback: RealServer | None = None
     fallback_is_member: bool = False
     reserve: frozenset[Endpoint] = frozenset()
+    damped: frozenset[Endpoint] = frozenset()
     upper: int | None = None
     lower: int | None = None
     tunnel: tuple[str, ...] | None = None
@@ -108,8 +110,7 @@ def decide(
     some. The floor is one of the members that are no reserve, and puts those back first that went
     out last.
     """
-    if rules.reserve:
-        members = _with_reserve(service, members, rules)
+    members = _with_spare(service, members, rules)
     held = _held(service, members, memories, rules)
     is_held = frozenset(held).__contains__
     entries = dict(service.real_servers)
@@ -136,6 +137,13 @@ def decide(
     return Decision(service._replace(real_servers=entries), after, held)
 
 
+def _with_spare(service: Service, members: Sequence[Member], rules: Rules) -> Sequence[Member]:
+    """Return the members, of whose damped and reserve no more are wanted in than are needed."""
+    if rules.damped:
+        members = _with_damped(service, members, rules)
+    return _with_reserve(service, members, rules) if rules.reserve else members
+
+
 def _with_reserve(service: Service, members: Sequence[Member], rules: Rules) -> list[Member]:
     """Return the members, of whose reserve no more are wanted in than are needed.
 
@@ -151,6 +159,25 @@ def _with_reserve(service: Service, members: Sequence[Member], rules: Rules) -> 
     ]
     able.sort(key=lambda endpoint: not _is_serving(service, endpoint))
     idle = frozenset(able[max(0, missing) :])
+    return [each._replace(want=Want.OUT) if each.endpoint in idle else each for each in members]
+
+
+def _with_damped(service: Service, members: Sequence[Member], rules: Rules) -> list[Member]:
+    """Return the members, of whose damped no more are wanted in than are needed.
+
+    The reserve comes before them. Those that serve already go on.
+    """
+    others = [member for member in members if member.endpoint not in rules.damped]
+    floor = Floor(1) if rules.floor is None else rules.floor
+    size = sum(member.endpoint not in rules.reserve for member in members)
+    missing = floor.of(size) - sum(_stays_in(service, member) for member in others)
+    well = [
+        member.endpoint
+        for member in members
+        if member.endpoint in rules.damped and member.want is Want.IN
+    ]
+    well.sort(key=lambda endpoint: not _is_serving(service, endpoint))
+    idle = frozenset(well[max(0, missing) :])
     return [each._replace(want=Want.OUT) if each.endpoint in idle else each for each in members]
 
 

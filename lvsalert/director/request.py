@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from lvsalert.director.damping import Damp
 from lvsalert.director.policy import Floor
 from lvsalert.errors import UsageError
 from lvsalert.model import Forwarding, Protocol, canonical_address, split_endpoint
@@ -40,6 +41,7 @@ class Request(NamedTuple):
     ipv6_fwmark: bool = False
     fall: int = 1
     rise: int = 1
+    damp: Damp | None = None
     quiesce_first: float | None = None
     slow_start: float | None = None
     floor: Floor | None = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lvsalert.director import maintenance
+from lvsalert.director.damping import damped
 from lvsalert.director.file_commands import note_text
 from lvsalert.director.file_rules import forget_before, with_thresholds
 from lvsalert.director.policy import Member, Rules, Want, decide
@@ -20,7 +21,7 @@ from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
 from lvsalert.ldirectord.watches import Watch
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.ledger.records import DIRECTOR, OPERATOR, Cause, LastRun, ServerMemory
+from lvsalert.ledger.records import DAMPED, DIRECTOR, OPERATOR, Cause, LastRun, ServerMemory
 from lvsalert.model import RealServer, VirtualService, join_endpoint
 
 
@@ -178,7 +179,8 @@ def _service(
     members = []
     for server in service.servers:
         real = base.real_servers.get(server.endpoint)
-        want = _want(service, causes.get(server.endpoint, ()), server.endpoint in failed)
+        kept_out = [each for each in causes.get(server.endpoint, ()) if each.cause != DAMPED]
+        want = _want(service, kept_out, server.endpoint in failed)
         if want is Want.OUT and real is not None and _is_handled(real, memories, server.endpoint):
             want = Want.STAY
         if server.endpoint in waiting:
@@ -199,6 +201,7 @@ def _service(
         quiesce=service.configured.quiescent,
         fallback=service.fallback,
         fallback_is_member=service.fallback_is_member,
+        damped=frozenset(damped(causes)),
     )
     decision = decide(base, members, memories, rules, now=time.time(), connections={})
     ledger.remember(key, decision.memories)

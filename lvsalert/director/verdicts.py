@@ -10,10 +10,12 @@ import functools
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
+from lvsalert.director import damping
+from lvsalert.director.damping import Damp
 from lvsalert.director.policy import Member, Want
 from lvsalert.ipvs.table import Endpoint
 from lvsalert.ledger.ledger import Ledger
-from lvsalert.ledger.records import OPERATOR, Cause, LastVerdict
+from lvsalert.ledger.records import DAMPED, OPERATOR, Cause, LastVerdict
 from lvsalert.model import RealServer
 
 # What was heard further in the future than this (seconds) was heard before the clock was set back.
@@ -38,7 +40,8 @@ class Source(NamedTuple):
 
     ``fall`` and ``rise`` are 1 where one word is enough. ``repeats`` is whether this is a success
     after a success, which only redistribute reports; ``may_be_last`` whether it is one after a
-    failure, which an upalert reports too, and then nothing more until the next failure.
+    failure, which an upalert reports too, and then nothing more until the next failure. With
+    ``damp`` a real server that it takes out too often is damped.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Source(NamedTuple):
     rise: int = 1
     repeats: bool = False
     may_be_last: bool = False
+    damp: Damp | None = None
 
 
 def take_operator(
@@ -101,6 +105,9 @@ def take_checks(
             ledger.clear_cause(virtual, endpoint, source.name)
             blamed.discard(endpoint)
     ledger.set_causes(virtual, new)
+    if source.damp is not None:
+        for endpoint in new.keys() - blamed - by_others:
+            damping.note(ledger, virtual, endpoint, source.damp, now)
     out, said = by_others.union(blamed, new), {**said, **news}
     return [_member(verdict, out, said) for verdict in verdicts]
 
@@ -131,11 +138,16 @@ def _gone(
 def _blamed(
     causes: Mapping[Endpoint, Sequence[Cause]], name: str
 ) -> tuple[set[Endpoint], set[Endpoint]]:
-    """Return the real servers that a source keeps out, and those that others do."""
+    """Return the real servers that a source keeps out, and those that others do.
+
+    One that is damped may be as well as any.
+    """
     by_it: set[Endpoint] = set()
     by_others: set[Endpoint] = set()
     for endpoint, every in causes.items():
         for cause in every:
+            if cause.cause == DAMPED:
+                continue
             (by_it if cause.cause == name else by_others).add(endpoint)
     return by_it, by_others
 

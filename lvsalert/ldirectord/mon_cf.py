@@ -16,6 +16,8 @@ from lvsalert.templates import filled
 
 BETWEEN = "LVSALERT_BETWEEN"
 """The variable by which the resident process goes on checking between mon's checks."""
+DAMP = "LVSALERT_DAMP"
+"""The variable by which lvs.alert damps real servers that come and go."""
 
 _PLAIN = re.compile(r"[\w.:/=,+@%*-]+", re.ASCII)
 _ADDRESS = re.compile(r"\w[\w.+-]*@[\w.-]+", re.ASCII)
@@ -37,17 +39,17 @@ _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 def text_of(
     files: Sequence[DirectorFile],
     prefix: str = DEFAULT_PREFIX,
-    between: float | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
     compared: Mapping[str, str] = MappingProxyType({}),
     *,
     via: bool = False,
 ) -> str:
     """Return the mon.cf that watches every service of ``files``, with our plugins in ``prefix``.
 
-    ``between`` is the seconds between checks of the resident's, None for none; ``compared`` the
-    variables by which web servers' answers are compared. With ``via`` real servers are asked by way
-    of their virtual address, where that can be. UsageError for a value that cannot stand in a
-    mon.cf, and for a service that two files have.
+    ``more`` are variables for every service, such as BETWEEN and DAMP; ``compared`` those by which
+    web servers' answers are compared. With ``via`` real servers are asked by way of their virtual
+    address, where that can be. UsageError for a value that cannot stand in a mon.cf, and for a
+    service that two files have.
     """
     _check_apart(files)
     shared = (each for file in files for each in _shared(file, via=via))
@@ -67,7 +69,7 @@ def text_of(
     return (
         head
         + groups
-        + "".join("\n" + "".join(f"{line}\n" for line in _watch(each, between)) for each in watches)
+        + "".join("\n" + "".join(f"{line}\n" for line in _watch(each, more)) for each in watches)
     )
 
 
@@ -146,12 +148,10 @@ def _check_apart(files: Sequence[DirectorFile]) -> None:
                 raise UsageError(f"{file.path}:{line}: {service.virtual}: is in {other} too")
 
 
-def _watch(shared: _Shared, between: float | None) -> Iterator[str]:
+def _watch(shared: _Shared, more: Mapping[str, str]) -> Iterator[str]:
     file, watch, services = shared
     virtuals = " ".join(service.virtual.words()[1] for service in services)
-    variables = {**watch.variables, "LVSALERT_VIRTUAL_SERVICE": virtuals, OPTION: file.path}
-    if between is not None:
-        variables[BETWEEN] = f"{between:g}"
+    variables = {**watch.variables, "LVSALERT_VIRTUAL_SERVICE": virtuals, OPTION: file.path, **more}
     yield f"watch {watch.group}"
     yield f"    service {watch.service}"
     yield f"        interval {watch.interval}s"

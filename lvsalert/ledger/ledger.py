@@ -22,10 +22,12 @@ from lvsalert.ledger.journal import Journal
 from lvsalert.ledger.marks import Marks
 from lvsalert.ledger.records import (
     BY_PEOPLE,
+    DAMPED,
     DIRECTOR,
     NO_MEMORY,
     OPERATOR,
     Cause,
+    Flapping,
     LastRun,
     LastVerdict,
     ServerMemory,
@@ -37,6 +39,8 @@ from lvsalert.ledger.text import options_of, options_text
 from lvsalert.model import join_endpoint
 
 _STOPPED_BY = "STOPPED_BY"
+# What was noted further in the future than this (seconds) is of the time before a clock's change.
+_BELIEVABLE = 5.0
 
 _SCHEMA = """
 CREATE TABLE causes (
@@ -68,7 +72,13 @@ CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHO
 CREATE TABLE names (
     virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
 """
-# Then one for each version since 4.
+# Since version 9.
+_FLAPPING = """
+CREATE TABLE flapping (
+    virtual TEXT, real TEXT, penalty REAL, time REAL, until REAL,
+    PRIMARY KEY (virtual, real)) WITHOUT ROWID;
+"""
+# Those in between are where they are used.
 SCHEMAS = (
     _SCHEMA + journal.SCHEMA,
     _ADDED,
@@ -78,6 +88,7 @@ SCHEMAS = (
     journal.TRIMMED,
     contents.SCHEMA,
     rounds.SCHEMA,
+    _FLAPPING,
 )
 """The tables that each version of the ledger added."""
 
@@ -180,6 +191,11 @@ class Ledger:
         )
         if cause in (None, OPERATOR):
             self._open_end(virtual, endpoint)
+        if cause in (None, DAMPED):
+            self._db.execute(
+                "DELETE FROM flapping WHERE virtual = ? AND real = ?",
+                (virtual, join_endpoint(*endpoint)),
+            )
 
     def end_operators_cause(self, virtual: str, endpoint: Endpoint, until: float) -> None:
         """Let the operator's cause of a real server end at ``until`` (epoch)."""
@@ -189,10 +205,40 @@ class Ledger:
         )
 
     def expire(self, now: float) -> None:
-        """Remove the operator's causes that have ended."""
+        """Remove the causes that have ended: the operator's, and that of damping.
+
+        What was damped keeps its penalty. One from before the clock was set back has ended too.
+        """
         rows = self._db.execute("SELECT virtual, real FROM drains WHERE until <= ?", (now,))
         for virtual, real in rows.fetchall():
             self.clear_cause(virtual, _endpoint(real), OPERATOR)
+        ended = "SELECT virtual, real FROM flapping WHERE until <= ? OR time > ?"
+        rows = self._db.execute(ended, (now, now + _BELIEVABLE))
+        for virtual, real in rows.fetchall():
+            self._db.execute(
+                "DELETE FROM causes WHERE virtual = ? AND real = ? AND cause = ?",
+                (virtual, real, DAMPED),
+            )
+            self._db.execute(
+                "UPDATE flapping SET until = NULL, time = min(time, ?)"
+                " WHERE virtual = ? AND real = ?",
+                (now, virtual, real),
+            )
+
+    def flapping(self, virtual: str, endpoint: Endpoint) -> Flapping | None:
+        """Return the penalty of a real server, None where it has none."""
+        row = self._db.execute(
+            "SELECT penalty, time, until FROM flapping WHERE virtual = ? AND real = ?",
+            (virtual, join_endpoint(*endpoint)),
+        ).fetchone()
+        return None if row is None else Flapping(*row)
+
+    def set_flapping(self, virtual: str, endpoint: Endpoint, flapping: Flapping) -> None:
+        """Note the penalty of a real server."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO flapping VALUES (?, ?, ?, ?, ?)",
+            (virtual, join_endpoint(*endpoint), *flapping),
+        )
 
     def ends(self) -> dict[str, dict[Endpoint, float]]:
         """Return when (epoch) the operator's causes end that end by themselves, by service."""
@@ -398,7 +444,7 @@ class Ledger:
     def forget_service(self, virtual: str, now: float) -> None:
         """Remove all that is known of a service at ``now`` (epoch), but for the journal."""
         self._db.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", (virtual, now))
-        tables = "causes checks servers runs unjudged drains names tunnels shapes"
+        tables = "causes checks servers runs unjudged drains names tunnels shapes flapping"
         for table in tables.split():
             self._db.execute(f"DELETE FROM {table} WHERE virtual = ?", (virtual,))  # noqa: S608 - ours
 

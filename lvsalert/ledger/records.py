@@ -11,6 +11,9 @@ OPERATOR = "operator"
 MAINTENANCE = "maintenance"
 """The cause that a file in ldirectord's maintenancedir is, a person's word as well."""
 
+DAMPED = "damped"
+"""The cause that a real server which comes and goes too often has until it is to be tried again."""
+
 BY_PEOPLE = frozenset((OPERATOR, MAINTENANCE))
 
 DIRECTOR = "lvs-director"
@@ -42,6 +45,17 @@ class LastVerdict(NamedTuple):
     in_a_row: int
     steady: bool
     heard: float
+
+
+class Flapping(NamedTuple):
+    """The penalty of a real server that comes and goes, as it was at ``time`` (epoch).
+
+    ``until`` (epoch) is when it may come back, None where it is not damped.
+    """
+
+    penalty: float
+    time: float
+    until: float | None
 
 
 class Unjudged(NamedTuple):

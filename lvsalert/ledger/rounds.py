@@ -95,6 +95,7 @@ class Rounds:
         """
         (waits,) = self._db.execute(
             "SELECT EXISTS (SELECT 1 FROM causes WHERE cause = ?) OR EXISTS (SELECT 1 FROM drains)"
+            " OR EXISTS (SELECT 1 FROM flapping WHERE until IS NOT NULL)"
             " OR EXISTS (SELECT 1 FROM servers"
             " WHERE quiesced_until IS NOT NULL OR slow_since IS NOT NULL)",
             (round_.source,),

@@ -72,6 +72,7 @@ OPTIONS: list[tuple[str, str | None, tuple[str, ...]]] = [
     ("fall", "2", (*WEB, "--group", "www", "--hosts", "192.0.2.1")),
     ("rise", "2", UP),
     ("quiesce-first", "60", OUT),
+    ("damp", "2/10", UP),
     ("slow-start", "600", UP),
     ("min-in", "50%", (*WEB, "--group", "www", "--hosts", "192.0.2.1 192.0.2.2")),
     ("fallback", "127.0.0.1", (*WEB, "--group", "www", "--hosts", "192.0.2.1 192.0.2.2")),

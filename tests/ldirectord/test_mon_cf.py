@@ -348,15 +348,18 @@ def test_mon_checks_once_for_services_that_share_their_servers(
 
 @needs_mon
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-def test_checks_between_mons_are_asked_for_in_each_watch(tmp_path: Path) -> None:
-    """mon hands the variable on to the monitor, which takes it as the option."""
+def test_what_the_file_does_not_say_is_asked_for_in_each_watch(tmp_path: Path) -> None:
+    """mon hands the variables on to monitor and alert, which take them as the options."""
     path = tmp_path / "www.cf"
     path.write_text(
         "virtual = 10.0.0.3:80\n    real = 192.0.2.1:80 gate\n    checktype = connect\n"
     )
-    done = lvs_director.run(["mon-config", "--between", "0.5", str(path)], {}, str)
+    options = ["--between", "0.5", "--damp", "3/10"]
+    done = lvs_director.run(["mon-config", *options, str(path)], {}, str)
     assert (done.status, done.stdout.count("        LVSALERT_BETWEEN=0.5\n")) == (0, 1)
-    again = lvs_director.run(["mon-config", str(path)], {"LVSALERT_BETWEEN": "0.5"}, str)
+    assert done.stdout.count("        LVSALERT_DAMP=3/10\n") == 1
+    variables = {"LVSALERT_BETWEEN": "0.5", "LVSALERT_DAMP": "3/10"}
+    again = lvs_director.run(["mon-config", str(path)], variables, str)
     assert again.stdout == done.stdout
     refused = lvs_director.run(["mon-config", "--between", "0", str(path)], {}, str)
     assert (refused.status, refused.stderr) == (
