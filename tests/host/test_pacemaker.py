@@ -1,21 +1,26 @@
-"""The OCF agent for Pacemaker, held against the DTD and the tester of Debian's resource agents."""
+"""The OCF agents for Pacemaker, held against the DTD and the tester of Debian's resource agents."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.harness.places import CHECKOUT
+from tests.harness.documents import blocks
+from tests.harness.places import CHECKOUT, is_root
+from tests.harness.tree import put_in
 
 if TYPE_CHECKING:
     from tests.harness.installation import Installation
     from tests.harness.standin import StandIn
 
-AGENT = CHECKOUT / "examples" / "pacemaker" / "lvs"
+EXAMPLES = CHECKOUT / "examples" / "pacemaker"
+AGENT, MON_AGENT = EXAMPLES / "lvs", EXAMPLES / "mon"
 DTD = Path("/usr/share/resource-agents/ra-api-1.dtd")
 WWW = """\
 virtual = 192.0.2.3:80
@@ -52,11 +57,12 @@ def _call(
     )
 
 
-def test_the_meta_data_is_valid() -> None:
-    """The agent's description of itself is valid by the DTD of resource agents."""
+@pytest.mark.parametrize("agent", [AGENT, MON_AGENT], ids=lambda agent: agent.name)
+def test_the_meta_data_is_valid(agent: Path) -> None:
+    """An agent's description of itself is valid by the DTD of resource agents."""
     environment = {"PATH": os.environ["PATH"], "OCF_ROOT": "/usr/lib/ocf"}
     said = subprocess.run(
-        [str(AGENT), "meta-data"], env=environment, capture_output=True, check=True
+        [str(agent), "meta-data"], env=environment, capture_output=True, check=True
     )
     done = subprocess.run(
         ["xmllint", "--noout", "--dtdvalid", str(DTD), "-"],
@@ -108,3 +114,133 @@ def test_a_bad_file_is_named(standin: StandIn, installation: Installation, www: 
     done = _call("validate-all", standin, installation, www)
     assert done.returncode == 6
     assert f"{www}:1: " in done.stderr
+
+
+# In namespaces of its own: mon's port and its folder below /run are those of the machine.
+_TESTER = """
+set -e
+mount -t tmpfs run /run
+ip link set lo up
+ocf-tester -n mon -o config="$1" -o script="$2" "$3"
+"$3" validate-all
+# The resident takes a moment to end.
+for _ in $(seq 200); do
+    pgrep -u mon . >/dev/null || break
+    sleep 0.1
+done
+pgrep -u mon -l . || echo none left
+"""
+_MON_CF = """\
+serverbind = 127.0.0.1
+trapbind = 127.0.0.1
+hostgroup here 127.0.0.1
+watch here
+    service nothing
+        interval 1h
+        monitor true
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give mon its user and capabilities")
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+def test_the_tester_is_content_with_mon_too(folder: Path) -> None:
+    """It starts and stops the real mon, and leaves nothing of it running."""
+    tree, mon_cf = folder / "tree", folder / "mon.cf"
+    tree.mkdir()
+    put_in(tree, "--heartbeat")
+    mon_cf.write_text(_MON_CF)
+    script = tree / "etc/ha.d/resource.d/mon"
+    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    words = {"config": str(mon_cf), "script": str(script)}
+    environment = {f"OCF_RESKEY_{name}": value for name, value in words.items()}
+    done = subprocess.run(
+        [*apart, "sh", "-c", _TESTER, "sh", *words.values(), str(MON_AGENT)],
+        env={"PATH": f"/usr/sbin:/sbin:{os.environ['PATH']}", "OCF_ROOT": "/usr/lib/ocf"}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed all tests" in done.stdout
+    assert done.stdout.endswith("none left\n")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "status", "said"),
+    [
+        ("script", 5, "is not there: lvs-director install --heartbeat writes it"),
+        ("config", 6, "cannot be read"),
+    ],
+)
+def test_what_mon_lacks_is_named(tmp_path: Path, lacking: str, status: int, said: str) -> None:
+    """Without the script it is not installed (5), without the file not configured (6)."""
+    paths = {name: tmp_path / name for name in ("script", "config")}
+    for path in paths.values():
+        path.touch(mode=0o755)
+    paths[lacking].unlink()
+    environment = {f"OCF_RESKEY_{name}": str(path) for name, path in paths.items()}
+    done = subprocess.run(
+        [str(MON_AGENT), "validate-all"],
+        env={"PATH": os.environ["PATH"], "OCF_ROOT": "/usr/lib/ocf", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert f"{paths[lacking]} {said}" in done.stderr
+
+
+# The agents lie where the cluster's programs look for them, under a layer that goes with the shell.
+_LOADED = """
+set -e
+mount -t tmpfs layers "$1"
+mkdir "$1/upper" "$1/work"
+folder=/usr/lib/ocf/resource.d
+mount -t overlay layer -o "lowerdir=$folder,upperdir=$1/upper,workdir=$1/work" "$folder"
+mkdir "$folder/lvsalert"
+cp "$2/lvs" "$2/mon" "$folder/lvsalert"
+cd "$3"
+pcs() { command pcs -f pcs.xml "$@"; }
+cibadmin --empty >pcs.xml
+cp pcs.xml crm.xml
+CIB_file=$PWD/crm.xml crm configure load update "$2/lvs.crm"
+eval "$4"
+crm_verify -x crm.xml
+crm_verify -x pcs.xml
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, for a layer over the agents' folder")
+@pytest.mark.skipif(shutil.which("pcs") is None, reason="pcs is not installed")
+@pytest.mark.skipif(shutil.which("crm") is None, reason="crmsh is not installed")
+def test_crm_and_pcs_make_the_same_cluster(tmp_path: Path) -> None:
+    """The example for crm and the commands of the document for pcs mean the same to Pacemaker."""
+    (commands,) = blocks("high-availability.md", "pcs")
+    (tmp_path / "layers").mkdir()
+    argv = ["unshare", "--mount", "sh", "-c", _LOADED, "sh"]
+    done = subprocess.run(
+        [*argv, tmp_path / "layers", EXAMPLES, tmp_path, commands],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    by_crm, by_pcs = (_cluster(tmp_path / f"{name}.xml") for name in ("crm", "pcs"))
+    assert by_crm == by_pcs
+    assert [each[0] for each in by_crm[0]] == ["table", "address", "mon"]
+
+
+def _cluster(cib: Path) -> tuple[list[tuple[object, ...]], list[str | None]]:
+    """Return the group's resources in their order, each with what it is told, and its places."""
+    tree = ElementTree.parse(cib)  # noqa: S314 - the cluster's own tools wrote it
+    resources = []
+    for each in tree.iterfind(".//group[@id='director']/primitive"):
+        kind = tuple(each.get(name) for name in ("id", "class", "provider", "type"))
+        told = {pair.get("name"): pair.get("value") for pair in each.iterfind(".//nvpair")}
+        checked = [op.get("interval") for op in each.iterfind(".//op[@name='monitor']")]
+        resources.append((*kind, told, checked))
+    places = [
+        each.get(name) for each in tree.iter("rsc_location") for name in ("rsc", "node", "score")
+    ]
+    return resources, places

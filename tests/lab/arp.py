@@ -7,21 +7,20 @@ from pathlib import Path
 
 from tests.harness.processes import Program
 from tests.harness.waiting import wait_until
+from tests.lab.managers import Manager
 from tests.lab.network import Host
-
-# In both examples.
-HEARTBEAT_PORT = 1001
 
 
 class Watcher(Program):
     """A tcpdump on a neighbour of the directors."""
 
-    def __init__(self, host: Host, address: str, log: Path) -> None:
+    def __init__(self, host: Host, address: str, manager: Manager, log: Path) -> None:
         argv = ["tcpdump", "-Z", "root", "-l", "-n", "-e", "-t", "-i", "eth0"]
-        wanted = f"(arp host {address}) or (udp dst port {HEARTBEAT_PORT})"
+        wanted = f"(arp host {address}) or ({manager.beat})"
         super().__init__([*argv, wanted], log)
         self._host = host
         self._address = address
+        self._beat = manager.shown
 
     def start(self) -> None:
         """Start it there, and wait until it sees packets."""
@@ -44,5 +43,4 @@ class Watcher(Program):
 
     def beats(self, hardware: str) -> int:
         """Return how many heartbeats the owner of a hardware address has sent."""
-        beat = rf"^{hardware} > .*\.{HEARTBEAT_PORT}: UDP"
-        return len(re.findall(beat, self.output, re.MULTILINE))
+        return len(re.findall(rf"^{hardware} > .*{self._beat}", self.output, re.MULTILINE))

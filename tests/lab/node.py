@@ -1,4 +1,4 @@
-"""A director that heartbeat runs on: a machine of its own as far as heartbeat can tell."""
+"""A director that a cluster runs on: a machine of its own as far as the cluster can tell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.harness.waiting import wait_until
 from tests.lab import network
 from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.director import Director
+from tests.lab.managers import Manager
 from tests.lab.pieces import File, Pieces
 
 NODE = Path(__file__).with_name("guest") / "node.sh"
@@ -28,10 +29,12 @@ class Node(Director):
         self._folder.mkdir()
         self._boots = 0
         self.machine: Program | None = None
+        self._pieces: Pieces | None = None
 
     def boot(self, etc: Path, pieces: Pieces) -> None:
         """Switch it on, with nothing on its disk but what the guest has, `etc` and the pieces."""
         self._boots += 1
+        self._pieces = pieces
         super().__init__(*self._place)
         # heartbeat sends to the interface's broadcast address, which ip(8) sets when it is told to.
         for own in (f"{each}/24" for each in self._place[1:3]):
@@ -55,26 +58,18 @@ class Node(Director):
             self.machine.start()
         wait_until(self._is_up, self.story)
 
-    def start_heartbeat(self, pieces: Pieces) -> None:
-        """Start it; with ours as its unit does with the drop-in: a standby first."""
-        if pieces.is_ours:
-            self.do("/etc/ha.d/resource.d/lvs", "stop")
-        self.do("/etc/init.d/heartbeat", "start")
+    @property
+    def _manager(self) -> Manager:
+        assert self._pieces is not None, "it was never on"
+        return self._pieces.manager
+
+    def join(self, pieces: Pieces) -> None:
+        """Start what moves the address."""
+        pieces.manager.start(self, is_ours=pieces.is_ours)
 
     def stand_by(self) -> None:
-        """Have heartbeat give everything to the other one.
-
-        It is asked again until it takes the request: what comes by its FIFO is lost now and then.
-        """
-        taken = f"{self.name}.domain.com wants to go standby [all]"
-
-        def is_taken() -> bool:
-            if taken in self.do("cat", "/var/log/syslog"):
-                return True
-            self.do("/usr/share/heartbeat/hb_standby")
-            return False
-
-        wait_until(is_taken, self.story, pause=3)
+        """Have everything given to the other one."""
+        self._manager.stand_by(self)
 
     @property
     def is_on(self) -> bool:
@@ -123,10 +118,12 @@ class Node(Director):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has the virtual address and heartbeat is done with starting what follows."""
-        if not self.has_address:
-            return False
-        return self.run("cl_status", "rscstatus").stdout.strip() in ("local", "all", "foreign")
+        """Whether it has the virtual address and all that goes with it has been started."""
+        return self.has_address and self._manager.is_settled(self)
+
+    def was_held_up(self, said: str) -> bool:
+        """Say whether its story tells that the guest stood still for too long."""
+        return self._manager.was_held_up(said, self)
 
     def story(self) -> str:
         """Return what it is and what it said."""
@@ -136,16 +133,15 @@ class Node(Director):
             ["ipvsadm", "-Ln"],
             ["ipvsadm", "-Lcn"],
             ["ipvsadm", "-L", "--daemon"],
-            ["cl_status", "rscstatus"],
             ["ps", "-ef"],
             ["cat", "/var/log/syslog"],
-            ["cat", "/var/log/ha-debug"],
+            *self._manager.asked,
         )
         return "\n".join(self.run(*argv).stdout for argv in commands)
 
 
 class Pair:
-    """Two directors under heartbeat in the place of the lab's own two."""
+    """Two directors of a cluster in the place of the lab's own two."""
 
     def __init__(self, folder: Path, pieces: Pieces) -> None:
         self._pieces = pieces
@@ -154,7 +150,7 @@ class Pair:
         self.lvs2 = Node("lvs2", "10.0.0.12", "192.168.0.242", "2001:db8::a2", folder)
 
     def start(self) -> None:
-        """Switch both on, with heartbeat."""
+        """Switch both on, with what moves the address."""
         if self._pieces.is_ours:
             self._install()
         self._boot(self.lvs1)
@@ -164,7 +160,8 @@ class Pair:
             self._pieces.files[MON_CF] = File(mon_cf)
         self._boot(self.lvs2)
         for node in (self.lvs1, self.lvs2):
-            node.start_heartbeat(self._pieces)
+            node.join(self._pieces)
+        self._pieces.manager.configure(self.lvs1)
 
     def _install(self) -> None:
         """Have the resource scripts written once, for both."""
@@ -177,11 +174,16 @@ class Pair:
     def come_back(self, node: Node) -> None:
         """Switch a director on again."""
         self._boot(node)
-        node.start_heartbeat(self._pieces)
+        node.join(self._pieces)
+
+    @property
+    def nodes(self) -> tuple[Node, Node]:
+        """Both of them."""
+        return self.lvs1, self.lvs2
 
     def close(self) -> None:
         """Switch both off."""
-        for node in (self.lvs1, self.lvs2):
+        for node in self.nodes:
             if node.is_on:
                 with contextlib.suppress(AssertionError):
                     node.cut_power()

@@ -23,6 +23,9 @@ PACKAGES = (
     "fping",
     "heartbeat",
     "keepalived",
+    "corosync",
+    "pacemaker",
+    "crmsh",
     "net-tools",
     "tcpdump",
 )

@@ -1,4 +1,4 @@
-"""What makes directors of two machines with heartbeat: our example files, or the document's."""
+"""What makes directors of two machines: our example files, or the document's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.lab.addresses import GATEWAY, VIP
-from tests.lab.configuration import EXAMPLES
+from tests.lab.configuration import EXAMPLES, LVS_DIRECTOR
 from tests.lab.document import Document
+from tests.lab.managers import Heartbeat, Manager, Pacemaker, Vrrp
 
 SLOW_PORT = 8081
 """Where the slow downloads are."""
@@ -25,25 +26,76 @@ class Pieces(NamedTuple):
     """The files on a director's disk, by their paths below /, and whether they are ours."""
 
     files: dict[str, File]
-    is_ours: bool
+    manager: Manager
+    is_ours: bool = True
 
 
-def ours(servers: Sequence[str]) -> Pieces:
-    """Return the example files, with connection synchronisation."""
+def heartbeats(servers: Sequence[str]) -> Pieces:
+    """Return the example files for heartbeat."""
     examples = {name: (EXAMPLES / "ha.d" / name).read_text() for name in ("ha.cf", "haresources")}
     authkeys = (EXAMPLES / "ha.d" / "authkeys").read_text()
     # The gateway of what is masqueraded moves with the virtual address.
     haresources = examples["haresources"].replace(f" {VIP} mon\n", f" {VIP} {GATEWAY} mon\n")
     assert haresources.count(GATEWAY) == 1
-    default = (EXAMPLES / "ha.d" / "lvs-director").read_text()
     files = {
         "etc/ha.d/ha.cf": File(examples["ha.cf"]),
         "etc/ha.d/haresources": File(haresources),
         "etc/ha.d/authkeys": File(authkeys, 0o600),
+    }
+    return Pieces(files | _directors(servers), Heartbeat())
+
+
+def vrrps(servers: Sequence[str]) -> Pieces:
+    """Return the example files for keepalived, with what masquerading needs."""
+    examples = {
+        name: (EXAMPLES / "keepalived" / name).read_text()
+        for name in ("keepalived.conf", "lvs-director", "after-ipvs.nft")
+    }
+    address = f"        {VIP}/32 dev eth0\n"
+    assert address in examples["keepalived.conf"]
+    conf = examples["keepalived.conf"].replace(address, address + address.replace(VIP, GATEWAY))
+    rules = re.sub(r"^    #", "    ", examples["after-ipvs.nft"], flags=re.MULTILINE)
+    rules = rules.replace("     With", "    # With").replace("     real", "    # real")
+    files = {
+        "etc/keepalived/keepalived.conf": File(conf),
+        "etc/keepalived/lvs-director": File(examples["lvs-director"], 0o755),
+        "etc/keepalived/after-ipvs.nft": File(rules),
+    }
+    return Pieces(files | _directors(servers), Vrrp())
+
+
+def pacemakers(servers: Sequence[str]) -> Pieces:
+    """Return the example files for Pacemaker, with the gateway of what is masqueraded."""
+    examples = {
+        name: (EXAMPLES / "pacemaker" / name).read_text()
+        for name in ("lvs", "mon", "lvs.crm", "corosync.conf")
+    }
+    crm = examples["lvs.crm"]
+    (address,) = re.findall(r"^primitive address(?:.*\\\n)+.*\n", crm, re.MULTILINE)
+    gateway = address.replace("primitive address", "primitive gateway").replace(VIP, GATEWAY)
+    crm = crm.replace(address, address + gateway)
+    crm = crm.replace("group director table address", "group director table address gateway")
+    assert crm.count("gateway") == 2
+    agents = "usr/lib/ocf/resource.d/lvsalert"
+    files = {
+        "etc/lvs.crm": File(crm),
+        "etc/corosync/corosync.conf": File(examples["corosync.conf"]),
+        # As long as corosync-keygen makes it.
+        "etc/corosync/authkey": File("0123456789abcdef" * 16, 0o400),
+        f"{agents}/lvs": File(examples["lvs"], 0o755),
+        f"{agents}/mon": File(examples["mon"], 0o755),
+        "opt/lvsalert/bin/lvs-director": File(f'#!/bin/sh\nexec {LVS_DIRECTOR} "$@"\n', 0o755),
+    }
+    return Pieces(files | _directors(servers), Pacemaker())
+
+
+def _directors(servers: Sequence[str]) -> dict[str, File]:
+    """Return the files that are the same whatever moves the address; connections are synced."""
+    default = (EXAMPLES / "ha.d" / "lvs-director").read_text()
+    return {
         "etc/ha.d/www.cf": File(_www_cf(servers)),
         "etc/default/lvs-director": File(default.replace("#LVSALERT_SYNC_I", "LVSALERT_SYNC_I")),
     }
-    return Pieces(files, is_ours=True)
 
 
 def _www_cf(servers: Sequence[str]) -> str:
@@ -93,4 +145,4 @@ def documents(document: Document, servers: Sequence[str]) -> Pieces:
         "etc/hosts": File(f"127.0.0.1 localhost\n{names}"),
         "usr/lib/mon/alert.d/lvs.alert": File(document.alert, 0o755),
     }
-    return Pieces(files, is_ours=False)
+    return Pieces(files, Heartbeat(), is_ours=False)

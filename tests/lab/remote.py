@@ -25,7 +25,9 @@ REPORTS = "reports"
 SECONDS = "seconds in the guest"
 # What takes longest begins first, so that no guest is left with it in the end.
 LONG = (
-    "test_crash_return_and_standby",
+    "test_crash_return_and_standby[heartbeat]",
+    "test_crash_return_and_standby[vrrp]",
+    "test_the_documents_own_pieces",
     "test_a_hundred_alerts_at_once",
 )
 # A start of the interpreter that takes longer than this (seconds) is one on a machine that is slow,

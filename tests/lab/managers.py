@@ -1,0 +1,134 @@
+"""What moves the virtual address between two directors, and how it is asked to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.harness.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.lab.node import Node
+
+
+class Manager:
+    """One way of moving it.
+
+    ``beat`` is what tcpdump(8) is to show of its heartbeats, ``shown`` a regular expression for
+    such a line behind the sender's hardware address. ``asked`` are commands whose output belongs
+    into a director's story.
+    """
+
+    beat: str
+    shown: str
+    asked: Sequence[Sequence[str]] = ()
+
+    def start(self, node: Node, *, is_ours: bool) -> None:
+        """Start it on a director that was just switched on."""
+        raise NotImplementedError
+
+    def configure(self, node: Node) -> None:
+        """Tell the cluster, once and on one director, what there is to run."""
+
+    def stand_by(self, node: Node) -> None:
+        """Have it give everything to the other director."""
+        raise NotImplementedError
+
+    def is_settled(self, node: Node) -> bool:
+        """Say whether it is done with starting all on a director that has the address."""
+        raise NotImplementedError
+
+    def was_held_up(self, said: str, node: Node) -> bool:
+        """Say whether a director's story tells that the guest stood still for too long."""
+        del said, node
+        return False
+
+
+class Heartbeat(Manager):
+    """heartbeat with its own resource manager."""
+
+    # The port in both examples.
+    beat = "udp dst port 1001"
+    shown = r"\.1001: UDP"
+    asked = (["cl_status", "rscstatus"], ["cat", "/var/log/ha-debug"])
+
+    def start(self, node: Node, *, is_ours: bool) -> None:
+        """Start it; with ours as its unit does with the drop-in: a standby first."""
+        if is_ours:
+            node.do("/etc/ha.d/resource.d/lvs", "stop")
+        node.do("/etc/init.d/heartbeat", "start")
+
+    def stand_by(self, node: Node) -> None:
+        """Ask it until it takes the request: what comes by its FIFO is lost now and then."""
+        taken = f"{node.name}.domain.com wants to go standby [all]"
+
+        def is_taken() -> bool:
+            if taken in node.do("cat", "/var/log/syslog"):
+                return True
+            node.do("/usr/share/heartbeat/hb_standby")
+            return False
+
+        wait_until(is_taken, node.story, pause=3)
+
+    def is_settled(self, node: Node) -> bool:
+        """Ask for the state in which it would take a request for a standby."""
+        return node.run("cl_status", "rscstatus").stdout.strip() in ("local", "all", "foreign")
+
+    def was_held_up(self, said: str, node: Node) -> bool:
+        """Say whether heartbeats came so late that they count as lost."""
+        return f"Late heartbeat: Node {node.name}.domain.com" in said
+
+
+class Vrrp(Manager):
+    """keepalived as VRRP alone."""
+
+    beat = "ip proto 112"
+    shown = r"VRRPv2, Advertisement"
+
+    def start(self, node: Node, *, is_ours: bool) -> None:
+        """Lay the rules and start it as its unit does."""
+        assert is_ours
+        node.do("nft", "-f", "/etc/keepalived/after-ipvs.nft")
+        node.do("keepalived", "--vrrp", "--log-detail")
+
+    def stand_by(self, node: Node) -> None:
+        """Stop it, as its unit does."""
+        node.do("pkill", "-TERM", "-o", "-x", "keepalived")
+
+    def is_settled(self, node: Node) -> bool:
+        """Say whether its script has done all."""
+        return not node.run("/etc/ha.d/resource.d/mon", "status").returncode
+
+
+class Pacemaker(Manager):
+    """Pacemaker on corosync, told by crm(8)."""
+
+    beat = "udp dst port 5405"
+    shown = r"\.5405: UDP"
+    asked = (["crm_mon", "-1rnf"], ["cat", "/var/log/pacemaker/pacemaker.log"])
+
+    def start(self, node: Node, *, is_ours: bool) -> None:
+        """Start both as their units do, with the drop-in for Pacemaker's."""
+        assert is_ours
+        node.do("/etc/ha.d/resource.d/lvs", "stop")
+        node.do("corosync")
+        node.do("sh", "-c", "setsid pacemakerd >/dev/null 2>&1 </dev/null &")
+
+    def configure(self, node: Node) -> None:
+        """Load the example once both directors are there."""
+
+        def are_online() -> bool:
+            said = node.run("crm_mon", "-1").stdout
+            return all(name in said for name in ("Online", "lvs1.domain.com lvs2.domain.com"))
+
+        wait_until(are_online, node.story, pause=1)
+        node.do("crm", "configure", "load", "update", "/etc/lvs.crm")
+
+    def stand_by(self, node: Node) -> None:
+        """Have crm say so."""
+        node.do("crm", "node", "standby", f"{node.name}.domain.com")
+
+    def is_settled(self, node: Node) -> bool:
+        """Say whether the last of its resources has been started."""
+        return not node.run("/etc/ha.d/resource.d/mon", "status").returncode
