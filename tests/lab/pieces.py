@@ -76,6 +76,8 @@ def pacemakers(servers: Sequence[str]) -> Pieces:
     crm = crm.replace(address, address + gateway)
     crm = crm.replace("group director table address", "group director table address gateway")
     assert crm.count("gateway") == 2
+    # All programs take ten times as long there.
+    crm = re.sub(r"timeout=\d+s", "timeout=300s", crm) + "op_defaults timeout=300s\n"
     agents = "usr/lib/ocf/resource.d/lvsalert"
     files = {
         "etc/lvs.crm": File(crm),
