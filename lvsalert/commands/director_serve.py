@@ -26,7 +26,7 @@ from lvsalert.director.outside import Inside, stay_inside
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
-from lvsalert.resident import exporter, wire
+from lvsalert.resident import exporter, watched, wire
 from lvsalert.resident.notes import RESULTS, Counts, Notes
 from lvsalert.resident.server import Server, listen
 from lvsalert.resident.watch import failed_of
@@ -167,6 +167,9 @@ def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes) -> N
         if call not in alone:
             notes.run(call.program, time.monotonic() - begun, "", "")
     for call in alone:
+        if call.program == watched.PROGRAM:
+            _tell_watched(call, called)
+            continue
         if call.program not in _PROGRAMS:
             call.give_up()
             continue
@@ -177,6 +180,13 @@ def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes) -> N
             entry.run_for(call.program, call.argv, call.stdin, emit)
         except (OSError, Inside):
             call.give_up()
+
+
+def _tell_watched(call: Call, called: socket.socket) -> None:
+    try:
+        call.answer(0, watched.relay(called), b"")
+    except OSError:
+        call.give_up()
 
 
 def _emit(

@@ -30,6 +30,7 @@ from lvsalert.ipvs.naming import Lookup
 from lvsalert.ledger.history import duration, service_name
 from lvsalert.model import join_endpoint
 from lvsalert.mon.report import printable
+from lvsalert.resident import watched, wire
 
 _NAME = "lvs-director"
 # How often a table that is followed is read again, in seconds.
@@ -55,7 +56,8 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
 
     Out is a real server that causes keep out of the table, missing one that should be in it. With a
     FILE (www.cf) it only says whether the file's virtual services are set up: running or stopped,
-    with status 0 or 3, or unknown with status 4 where the file has a fault and never ran.
+    with status 0 or 3, or unknown with status 4 where the file has a fault and never ran. Without
+    one it also says what the resident process (lvs-director serve) checks between mon's checks.
     """
     if file is not None:
         return director_services.running(file, given)
@@ -70,10 +72,12 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
             stream=_told(_watch(lambda: show(status.read(door, state_dir), environ), is_live)),
         )
     seen = status.read(door, state_dir)
+    between = watched.ask(environ.get("LVSALERT_SOCKET", wire.DEFAULT_SOCKET))
     if given["as_json"]:
-        text = json_text.document(json_text.status_object(seen))
+        about = json_text.status_object(seen) | {"watched": json_text.watched_objects(between)}
+        text = json_text.document(about)
     else:
-        text = _table(seen, environ)
+        text = _table(seen, environ) + status_text.watched_lines(between)
     return _with_lacking(text, seen.lacking)
 
 

@@ -6,8 +6,8 @@ What is added to a document leaves the version as it is, what is changed or take
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lvsalert.commands.status_text import slow_until
 from lvsalert.director.status import ServerStatus, ServerStory, Status, endpoint_of
@@ -16,6 +16,9 @@ from lvsalert.ledger.history import local_time
 from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.records import BY_PEOPLE, DAMPED, Stop, Unjudged
 from lvsalert.ledger.text import Words
+
+if TYPE_CHECKING:
+    from lvsalert.resident.watched import Watched
 
 VERSION = 1
 
@@ -55,6 +58,11 @@ def status_object(status: Status) -> dict[str, Any]:
         ],
         "lacking": _lacking(status.lacking),
     }
+
+
+def watched_objects(services: Iterable[Watched]) -> list[dict[str, Any]]:
+    """Return what the resident process checks between mon's checks, for a program."""
+    return [each._asdict() for each in services]
 
 
 def _service_object(virtual: str) -> dict[str, Any]:

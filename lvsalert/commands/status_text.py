@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lvsalert.director.accepted import News
 from lvsalert.director.status import ServerStatus, ServerStory, ServiceStatus, State, Status
 from lvsalert.ledger.history import local_time
 from lvsalert.ledger.records import DAMPED, OPERATOR, Cause, LastVerdict, Unjudged
 from lvsalert.mon.report import printable
+
+if TYPE_CHECKING:
+    from lvsalert.resident.watched import Watched
 
 CLEAR = "\033[H\033[2J"
 """What empties a terminal (console_codes(4))."""
@@ -83,6 +87,17 @@ def status_table(status: Status, *, colour: bool, width: int | None = None) -> s
         lines.append("  ".join(cells).rstrip() + "\n")
     lines += [f"{line}\n" for service in status.services for line in _unjudged_lines(service)]
     lines += [f"{printable(news_line(each))}\n" for each in status.news]
+    return "".join(lines)
+
+
+def watched_lines(services: Iterable[Watched]) -> str:
+    """Return what the resident process checks between mon's checks, a line a service."""
+    lines = []
+    for each in services:
+        heard = "not heard yet" if each.heard is None else f"last heard {each.heard:.1f} s ago"
+        failed = f", failed: {' '.join(each.failed)}" if each.failed else ""
+        about = f"{each.group}/{each.service}: checked every {each.every:g} s between mon's checks"
+        lines.append(printable(f"{about}, {heard}{failed}") + "\n")
     return "".join(lines)
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, NoReturn
 from lvsalert.errors import LvsalertError
 from lvsalert.mon import client
 from lvsalert.mon.trap import Trap
-from lvsalert.resident import wire
+from lvsalert.resident import watched, wire
 from lvsalert.resident.notes import Notes
 from lvsalert.resident.watch import Watch, failed_of
 
@@ -50,6 +50,8 @@ class _Service:
         self.sock: socket.socket | None = None
         self.heard = b""
         self.detail = ""
+        # When an answer came last (time.monotonic()), None before the first.
+        self.heard_at: float | None = None
         self.is_telling = False
         self.is_dropped = False
         # What mon was told to have failed, and until when (epoch) that second may last.
@@ -96,9 +98,12 @@ class Watcher:
 
     def _take_call(self) -> None:
         """Take a call of mon's, and how it ended."""
-        message = self._calls.recv(_MOST_BYTES)
+        message, descriptors, _, _ = socket.recv_fds(self._calls, _MOST_BYTES, 1)
         if not message:
             os._exit(0)
+        if descriptors:
+            self._answer(descriptors[0])
+            return
         between, status, stdout, call = wire.unpack(message)
         environ = _environ_of(call)
         key = environ.get("MON_GROUP", ""), environ.get("MON_SERVICE", "")
@@ -116,6 +121,24 @@ class Watcher:
         known.watch.call(failed, now)
         if failed is not None:
             known.say(failed)
+
+    def _answer(self, descriptor: int) -> None:
+        """Tell somebody what is checked."""
+        now = time.monotonic()
+        told = watched.told_of(
+            watched.Watched(
+                *service.key,
+                service.watch.between,
+                None if service.heard_at is None else now - service.heard_at,
+                sorted(service.watch.told),
+            )
+            for service in self._services.values()
+            if not (service.is_dropped or service.watch.is_over(now))
+        )
+        with socket.socket(fileno=descriptor) as sock, contextlib.suppress(OSError):
+            # Who does not read it is not waited for.
+            sock.setblocking(False)
+            sock.send(told)
 
     def _push(self, service: _Service, now: float) -> None:
         """Have a service checked a while from now; services take turns within their time."""
@@ -165,6 +188,7 @@ class Watcher:
         if not piece:
             # The run was killed, or there was none: that tells nothing of the hosts.
             return
+        service.heard_at = time.monotonic()
         status, stdout, _ = wire.unpack(answer)
         report = stdout.decode("utf-8", "surrogateescape")
         if service.watch.check(failed_of(int(status), report)):

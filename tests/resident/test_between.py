@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lvsalert.commands import lvs_director
 from lvsalert.resident.notes import Notes
 from lvsalert.resident.watch import Watch
 from lvsalert.resident.watcher import Mon as Place
@@ -101,6 +103,35 @@ def test_mon_hears_at_once_and_the_table_follows(site: Director, web: dict[int, 
             lambda: site.mon.status("www", "http")["opstatus"] == "1", lambda: site.mon.story
         )
         site.mon.syslog.wait_for(r"calling trapalert mail\.alert for www/http .*,root\)")
+
+
+def test_status_tells_what_is_watched(
+    site: Director, web: dict[int, Nginx], standin: StandIn
+) -> None:
+    """How often, when it was last heard, and who has failed; nothing where nobody watches."""
+
+    def told(*words: str, socket: str = str(standin.state / "socket")) -> str:
+        environ = {
+            "LVSALERT_SOCKET": socket,
+            "LVSALERT_IPVSADM": str(standin.program),
+            "LVSALERT_STATE_DIR": str(standin.state),
+        }
+        outcome = lvs_director.run(["status", *words], environ, str)
+        assert (outcome.status, outcome.stderr) == (0, "")
+        return outcome.stdout
+
+    about = r"(?m)^www/http: checked every 0\.2 s between mon's checks, last heard \d+\.\d s ago"
+    with site.mon:
+        site.serve(1, 2)
+        wait_until(lambda: re.search(f"{about}$", told()), told)
+        web[2].kill()
+        wait_until(lambda: re.search(f"{about}, failed: {ADDRESSES[1]}$", told()), told)
+        (watched,) = json.loads(told("--json"))["watched"]
+        assert watched.pop("heard") >= 0
+        about_it = {"group": "www", "service": "http", "every": 0.2}
+        assert watched == {**about_it, "failed": [ADDRESSES[1]]}
+        assert "between" not in told(socket="")
+        assert json.loads(told("--json", socket=""))["watched"] == []
 
 
 def test_a_watcher_that_is_killed_begins_with_mons_next_call(
