@@ -74,7 +74,8 @@ class EchoSocket:
     def __init__(self, family: int, hosts: int) -> None:
         self.family = family
         self._icmp = _open(family)
-        self._sock: socket.socket = self._icmp.sock
+        # icmplib has a property for it since 3.0, and Debian's is 2.1.
+        self._sock: socket.socket = self._icmp._sock  # noqa: SLF001
         self._raw: bool = self._icmp.is_privileged
         self._identifier = secrets.randbelow(65536)
         self._sent = 0
@@ -86,7 +87,7 @@ class EchoSocket:
             raise
 
     def _set_up(self, buffer: int) -> None:
-        self._icmp.blocking = False
+        self._sock.setblocking(False)
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
         except PermissionError:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import icmplib  # type: ignore[import-untyped] # icmplib carries no types
@@ -45,6 +46,7 @@ from tests.harness.places import CHECKOUT, loopback
 from tests.harness.waiting import wait_until
 
 NOBODY = 65534
+DEBIANS_ICMPLIB = Path("/usr/lib/python3/dist-packages/icmplib")
 WAIT = 0.8
 OTHER = {V4: "127.0.9.9", V6: "2001:db8::9:9"}
 
@@ -112,13 +114,19 @@ print(json.dumps(named))
 
 
 def ask_as_nobody(hosts: Sequence[str]) -> list[Result]:
-    """Ping from a process that has no privilege left, and return what it found.
+    """Ping from a process that has no privilege left, and return what it found."""
+    return ask_as(NOBODY, hosts)
 
-    It becomes nobody after its imports: the interpreter may lie where only root can read.
+
+def ask_as(who: int, hosts: Sequence[str], library: str = "") -> list[Result]:
+    """Ping from a process of a user, with an icmplib from the folder `library` if that is given.
+
+    It becomes that user after its imports: the interpreter may lie where only root can read.
     """
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps([NOBODY, list(hosts), WAIT])],
+        [sys.executable, "-c", CHILD, json.dumps([who, list(hosts), WAIT])],
         cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": library},
         capture_output=True,
         text=True,
         check=False,
@@ -586,6 +594,18 @@ def test_no_privilege() -> None:
         with pytest.raises(PermissionError) as caught:
             namespace.run(lambda: ask_as_nobody(["127.0.0.1"]))
     assert str(caught.value) == f"PrivilegeError: {NOT_ALLOWED}"
+
+
+@pytest.mark.skipif(not DEBIANS_ICMPLIB.exists(), reason="python3-icmplib is not installed")
+@pytest.mark.parametrize("who", [0, NOBODY])
+def test_debians_icmplib(tmp_path: Path, who: int) -> None:
+    """With the release that Debian has, raw sockets and datagram sockets tell dead from alive."""
+    (tmp_path / "icmplib").symlink_to(DEBIANS_ICMPLIB)
+    with network_namespace() as namespace:
+        namespace.sysctl("ipv4/ping_group_range", "0 2147483647")
+        hosts = ["127.0.0.1", "::1", "192.0.2.1"]
+        found = namespace.run(lambda: ask_as(who, hosts, str(tmp_path)))
+    assert [each.state for each in found] == [State.GOOD, State.GOOD, State.FAILED]
 
 
 def received(sock: EchoSocket) -> list[Received]:
