@@ -12,16 +12,14 @@ import io
 import socket
 import ssl
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, InsecureRequestWarning
+from urllib3.exceptions import HTTPError
 
 from lvsalert.checks import tls
 from lvsalert.checks.http import Check, Redirect, host_header, judge
@@ -29,12 +27,10 @@ from lvsalert.checks.http_answer import REDIRECTS, Body
 from lvsalert.checks.http_reasons import reason_of
 from lvsalert.checks.sweep import Verdict
 from lvsalert.checks.threads import Judge, NotConnected, Reach, TimedReader
-from lvsalert.errors import UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_TOO_OLD = ("0.", "1.")
 _PIECE = 65536
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 _MAX_REDIRECTS = 10
@@ -52,21 +48,6 @@ class Access(NamedTuple):
     tls: bool = False
     user: str | None = None
     password: str = ""
-
-
-def prepare_for_tls(*, verify: bool) -> None:
-    """Make urllib3 ready for TLS, where ``verify`` tells whether certificates are looked at.
-
-    UsageError for an urllib3 that hands no address on to be verified and so would fail every
-    server that is told by one.
-    """
-    # It is there, though urllib3 does not declare it to mypy.
-    version = vars(urllib3)["__version__"]
-    if version.startswith(_TOO_OLD):
-        raise UsageError(f"TLS needs urllib3 2 or newer, this is {version}")
-    if not verify:
-        # It was asked for, and mon would read the warning as a summary.
-        warnings.simplefilter("ignore", InsecureRequestWarning)
 
 
 def fetch(check: Check, access: Access, reach: Reach, redirect: Redirect | None = None) -> Judge:
@@ -199,16 +180,20 @@ class _Pinned(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools, of connections that lead to the real server."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._trusted)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._reach, self._usual, self._way)
+        pools = _pools(self._reach, self._usual, self._way, self._trusted)
+        self.poolmanager.pool_classes_by_scheme = pools
 
     def cert_verify(self, *_: Any) -> None:
         """Leave the certificates to the context, which has read them once for all hosts."""
 
 
-def _pools(to: Reach, usual: int, on: _Way) -> dict[str, type[HTTPConnectionPool]]:
+def _pools(
+    to: Reach, usual: int, on: _Way, trusted: ssl.SSLContext | None
+) -> dict[str, type[HTTPConnectionPool]]:
     """Return urllib3's pools, with connections to one address and answers in time.
 
-    The port ``usual`` stands for the target's own. How far a request came is noted in ``on``.
+    The port ``usual`` stands for the target's own. How far a request came is noted in ``on``. There
+    is no pool for TLS where nothing is ``trusted``.
     """
 
     class Answer(_TimedAnswer):
@@ -226,11 +211,21 @@ def _pools(to: Reach, usual: int, on: _Way) -> dict[str, type[HTTPConnectionPool
             super().connect()
             on.stage = _NOTHING_CAME
 
-    class Secure(Plain, HTTPSConnection):
-        pass
-
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
+
+    if trusted is None:
+        return {"http": PlainPool}
+    context = trusted
+
+    class Secure(Plain, HTTPSConnection):
+        def connect(self) -> None:
+            # urllib3 before 2 would not have a certificate verified that is for an address.
+            on.stage = tls.NOT_UP
+            name = tls.name_to_verify(self.host.strip("[]"))
+            self.sock = context.wrap_socket(self._new_conn(), server_hostname=name)
+            self.is_verified = True
+            on.stage = _NOTHING_CAME
 
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
@@ -271,6 +266,8 @@ class _TimedAnswer(http.client.HTTPResponse):
 
 def _read(response: requests.Response, body: Body, most: int, reach: Reach) -> str:
     """Read up to ``most`` bytes of the body as it comes; return why it broke off, if it did."""
+    # urllib3 before 2 would take a body that is cut off for whole.
+    response.raw.enforce_content_length = True
     try:
         while not body.is_full and (
             piece := response.raw.read(min(_PIECE, most - body.length), decode_content=False)

@@ -202,10 +202,9 @@ def _by_requests(
     environ: Mapping[str, str],
 ) -> functools.partial[Judge]:
     """Return how to ask a host through requests, and follow its redirects."""
-    from lvsalert.checks.http_requests import Access, fetch, prepare_for_tls
+    from lvsalert.checks.http_requests import Access, fetch
 
     if given["tls"] or given["follow"]:
-        prepare_for_tls(verify=not given["insecure"])
         trusted = trusted or _trusted(given)
     password = password_of(given["user"], given["password_file"], environ)
     access = Access(trusted, tls=given["tls"], user=given["user"], password=password)

@@ -390,24 +390,6 @@ def test_redirect_of_nginx_is_followed(folder: Path, place: str) -> None:
         assert reasons(http("--status", "200", place)) == {place: "status 301 is not accepted"}
 
 
-@pytest.mark.parametrize("version", ["1.26.20", "0.9"])
-def test_an_old_urllib3_judges_nobody(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """A library that would fail every TLS server told by its address is named, with status 3."""
-    monkeypatch.setattr("urllib3.__version__", version)
-    line = f"http.monitor: TLS needs urllib3 2 or newer, this is {version}"
-    with (
-        Misbehaving(_redirects("/page")) as moved,
-        Misbehaving(replies(GOOD_PAGE)) as here,
-        Misbehaving(replies(b"HTTP/1.1 503 Oops\r\n\r\n")) as dead,
-    ):
-        assert complaint(http("--follow", here.place, dead.place, moved.place)) == line
-        for option in ("--follow", "--tls"):
-            assert complaint(http(option, *LOGIN, here.place, environ=PASSWORD)) == line
-        # What needs no TLS through that library is judged.
-        assert failed(http("--follow", here.place, dead.place)) == [dead.place]
-        assert failed(http(*LOGIN, here.place, dead.place, environ=PASSWORD)) == [dead.place]
-
-
 def test_redirect_to_tls_stays_at_the_address(
     authority: Authority, cacert: tuple[str, str]
 ) -> None:
