@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 from lvsalert import __version__
 from lvsalert.commands.lvs_director import group
 from lvsalert.commands.options import EnvOption, Surroundings
-from lvsalert.host.plugins import File
+from lvsalert.host.plugins import ROFF_COMMENT, File
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.templates import filled
 
@@ -22,7 +22,6 @@ _COMPLETIONS = {
     "zsh": "/usr/local/share/zsh/site-functions/_lvs-director",
     "fish": "/usr/local/share/fish/vendor_completions.d/lvs-director.fish",
 }
-_COMMENT = '.\\" '
 _STATUS = {
     "monitor": "0: all hosts are good. 1: the summary, on the first line, names those that are not."
     " 3: the monitor cannot tell, and names nobody.",
@@ -40,11 +39,11 @@ def pages() -> list[File]:
         if command is not None:
             found.append((f"lvs-director-{name}", "lvs-director ", command))
     written = [
-        File(f"{FOLDER}/man8/{name}.8", 0o644, _COMMENT, page(command, name, above))
+        File(f"{FOLDER}/man8/{name}.8", 0o644, ROFF_COMMENT, page(command, name, above))
         for name, above, command in found
     ]
     overview = filled("lvsalert.7", version=__version__)
-    return [*written, File(f"{FOLDER}/man7/lvsalert.7", 0o644, _COMMENT, overview)]
+    return [*written, File(f"{FOLDER}/man7/lvsalert.7", 0o644, ROFF_COMMENT, overview)]
 
 
 def completions() -> list[File]:

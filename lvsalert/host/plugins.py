@@ -19,6 +19,8 @@ VIA_FILE = "/etc/sysctl.d/60-lvsalert-via.conf"
 
 # What the kernel takes (dev_valid_name), as far as it can stand in a setting's name.
 _INTERFACE = re.compile(r"(?!\.\.?$)[\w.-]{1,15}", re.ASCII)
+ROFF_COMMENT = '.\\" '
+"""What a page's mark stands behind."""
 # execve(2): kernels before 5.1 cut the first line of a script here.
 _SHEBANG_BYTES = 127
 _MARK = re.compile(
@@ -35,6 +37,11 @@ class File(NamedTuple):
     mode: int
     first: str
     rest: str
+
+    @property
+    def unsigned(self) -> str:
+        """The text without a mark, for a package manager, which knows its files by itself."""
+        return self.rest if self.first == ROFF_COMMENT else self.first + self.rest
 
 
 class Mark(NamedTuple):
