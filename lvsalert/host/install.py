@@ -9,7 +9,6 @@ from __future__ import annotations
 import compileall
 import contextlib
 import os
-import re
 import site
 import stat
 import sys
@@ -36,6 +35,7 @@ from lvsalert.host.plugins import (
     via_files,
 )
 from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
+from lvsalert.mon.plugins import PACKAGE_PREFIX
 
 _PACKAGES = ("lvsalert", "click", "icmplib", "requests")
 
@@ -128,16 +128,18 @@ def survey(
     """Return a step for each file of an installation for mon's ``user``, with what stands there.
 
     ``pages`` are those of the manual, and what completes words in shells. ``via`` are interfaces
-    that face real servers, for checks by way of the virtual address. An ldirectord that is
+    that face real servers, for checks by way of the virtual address. Of Debian's package there is
+    nothing left to write but that and what belongs to heartbeat. An ldirectord that is
     installed keeps its place among heartbeat's resource scripts. UsageError where mon or the kernel
     could not use the prefix or the interpreter.
     """
     prefix = check_prefix(destination.prefix)
     folders = package_folders()
-    files = [*plugin_files(prefix, sys.executable, folders), *pages]
-    if systemd:
-        files += system_files(is_bounded=_has_bounds(destination))
-        files += resident_files(user.name, sys.executable, folders)
+    files: list[File] = []
+    if prefix != PACKAGE_PREFIX:
+        files = [*plugin_files(prefix, sys.executable, folders), *pages]
+        if systemd:
+            files += [*system_files(), *resident_files(user.name, sys.executable, folders)]
     if heartbeat:
         files += resource_files(sys.executable, folders)
     if via:
@@ -145,16 +147,6 @@ def survey(
     steps = [_step(destination, file) for file in files]
     theirs = (LDIRECTORD, FileState.FOREIGN)
     return [step for step in steps if (step.file.path, step.standing) != theirs]
-
-
-def _has_bounds(destination: Destination) -> bool:
-    """Return whether mon.service has a bounding set of capabilities."""
-    folders = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            unit = destination.on_disk(f"{folder}/mon.service").read_text(errors="replace")
-            return re.search(r"^CapabilityBoundingSet\s*=", unit, re.MULTILINE) is not None
-    return False
 
 
 def _step(destination: Destination, file: File) -> Step:

@@ -130,19 +130,18 @@ def _unit_word(word: str) -> str:
     return f'"{word}"'
 
 
-def system_files(*, is_bounded: bool = False) -> list[File]:
+def system_files() -> list[File]:
     """Return the drop-in for Debian's mon.service and the list for modules-load.d(5).
 
     The service runs as User=mon without any capability, and may not load modules. Its state
-    directory gets the owner that the unit runs as (systemd.exec(5)). ``is_bounded`` is whether the
-    unit has a bounding set of its own, as in Debian 13: what is to be ambient has to be in it.
-    Another one is not narrowed, since mail.alert may need a mailer that is root's.
+    directory gets the owner that the unit runs as (systemd.exec(5)).
     """
-    bounds = "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\n" if is_bounded else ""
-    unit = filled("mon.service.conf", bounds=bounds)
     return [
-        File("/etc/systemd/system/mon.service.d/lvsalert.conf", 0o644, "", unit),
-        File("/etc/modules-load.d/lvsalert.conf", 0o644, "", filled("modules-load.conf")),
+        File(f"/etc/{path}", 0o644, "", filled(name))
+        for path, name in (
+            ("systemd/system/mon.service.d/lvsalert.conf", "mon.service.conf"),
+            ("modules-load.d/lvsalert.conf", "modules-load.conf"),
+        )
     ]
 
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import re
 
-DEFAULT_PREFIX = "/usr/local/lib/mon"
+LOCAL_PREFIX = "/usr/local/lib/mon"
+"""Where mon looks by itself, and ``install`` writes."""
+PACKAGE_PREFIX = "/usr/lib/lvsalert"
+"""Where Debian's package has the plug-ins."""
+PACKAGE_FOLDER = "/usr/lib/python3/dist-packages"
+"""Where Debian's packages have their modules."""
+DEFAULT_PREFIX = PACKAGE_PREFIX if __file__.startswith(f"{PACKAGE_FOLDER}/") else LOCAL_PREFIX
 MON_CF = "/etc/mon/mon.cf"
 _MONITORS = (
     "dns.monitor",
@@ -49,7 +55,7 @@ def searched(mon_cf: str) -> dict[str, list[str]]:
     """Return the folders that mon searches, by keyword, for the text of a mon.cf."""
     given = _given(mon_cf)
     return {
-        keyword: given.get(keyword, [f"{base}/{folder}" for base in (DEFAULT_PREFIX, _MON_BASE)])
+        keyword: given.get(keyword, [f"{base}/{folder}" for base in (LOCAL_PREFIX, _MON_BASE)])
         for keyword, folder in FOLDERS.items()
     }
 
