@@ -39,6 +39,8 @@ _ALSO = (
     *("syslog", "traceback"),
 )
 _PROGRAMS = frozenset(name for names in PLUGINS.values() for name in names)
+# What builds the suite needs what only a build has.
+_NEVER = (__name__, "lvsalert.commands.build")
 # The variable of a call that is made again.
 _REPEATED = "LVSALERT_REPEATED"
 # The first descriptor that systemd hands over (sd_listen_fds(3)).
@@ -149,7 +151,7 @@ def _warm_up() -> None:
     """Import what runs need, so that none of them has to."""
     for package in (checks, commands):
         for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            if each.name != __name__:
+            if each.name not in _NEVER:
                 import_module(each.name)
     for name in _ALSO:
         import_module(name)

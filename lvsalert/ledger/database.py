@@ -106,9 +106,10 @@ def _create(path: str, state_dir: str) -> None:
         folder = os.stat(state_dir)
         if os.geteuid() == 0:
             os.fchown(descriptor, folder.st_uid, folder.st_gid)
-        elif os.fstat(descriptor).st_uid != os.geteuid():
+        elif (made := os.fstat(descriptor)).st_uid != os.geteuid():
             return
-        elif folder.st_gid in os.getgroups():
+        elif made.st_gid != folder.st_gid and folder.st_gid in os.getgroups():
+            # A sandbox may forbid the call, whatever it would do.
             os.fchown(descriptor, -1, folder.st_gid)
         os.fchmod(descriptor, 0o660)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,12 @@ _ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
 }
+# The table lies where the resident's sandbox lets it be written.
+_STAND_IN = """
+import sys
+from lvsalert import standin
+standin.write_executable("/usr/local/sbin/ipvsadm", "/var/lib/lvsalert/table", sys.argv[1])
+"""
 _SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
 _FOLDERS = ("alert.d", "examples", "lvsalert", "mon.d")
 
@@ -115,6 +122,38 @@ class System:
             env=_ENVIRONMENT,
         )
         assert done.returncode == 0, path
+
+    def serve_web(self, number: int) -> None:
+        """Start the real server 192.168.0.`number`, a unit web`number`, on port 80."""
+        address = f"192.168.0.{number}"
+        if address not in self.does("ip", "-brief", "address", "show", "lo"):
+            self.does("ip", "address", "add", f"{address}/32", "dev", "lo")
+        unit = ("systemd-run", "--quiet", "--collect", f"--unit=web{number}")
+        self.does(*unit, "python3", "-m", "http.server", "--bind", address, "80")
+
+    def kill_web(self, number: int) -> None:
+        """Kill a real server."""
+        pid = self.does("systemctl", "show", "--property=MainPID", "--value", f"web{number}")
+        self.does("kill", "-KILL", pid.strip())
+
+    def stand_in(self, python: str) -> None:
+        """Put the stand-in in ipvsadm's place, for `python`, which knows the suite.
+
+        A container has its host's kernel, where IPVS may not be loaded.
+        """
+        self.does(python, "-c", _STAND_IN, python)
+
+    def real_servers(self) -> set[str]:
+        """Return the addresses of the real servers in the table."""
+        return set(re.findall(r" -r ([0-9.]+):", self.does("ipvsadm", "-Sn")))
+
+    def wait_for(self, *addresses: str) -> None:
+        """Wait until exactly these are the real servers in the table."""
+        wait_until(
+            lambda: self.real_servers() == set(addresses),
+            lambda: f"{addresses} serve, and not {self.real_servers()}\n{self.journal()}",
+            pause=0.1,
+        )
 
     def journal(self) -> str:
         """Return the last that its services said, to tell why something did not happen."""
