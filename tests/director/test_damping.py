@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lvsalert.commands import lvs_director
 from lvsalert.director.damping import Damp, flapped, parse_damp, penalty_at
 from lvsalert.errors import UsageError
+from lvsalert.ledger.ledger import SCHEMAS
 from lvsalert.ledger.records import Flapping
 from tests.harness.alerts import Director
 
@@ -235,7 +236,7 @@ def test_a_ledger_of_the_version_before_grows(director: Director) -> None:
     passes(director)
     with sqlite3.connect(director.state / "ledger.db") as before:
         before.execute("DROP TABLE flapping")
-        before.execute("PRAGMA user_version = 5")
+        before.execute(f"PRAGMA user_version = {len(SCHEMAS) - 1}")
     before.close()
     assert told(director, "status").count(" in ") == 3
     flap(director, 3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.harness.waiting import wait_until
 from tests.lab.addresses import VIP
 from tests.lab.configuration import EXAMPLES, LVS_DIRECTOR
+from tests.lab.managers import Heartbeat
 from tests.lab.node import Node
 from tests.lab.pieces import File, Pieces
 
@@ -44,7 +45,7 @@ def _pieces() -> Pieces:
     }
     for name, port in PORTS.items():
         files[f"etc/ha.d/{name}.cf"] = File(WWW.format(vip=VIP, port=port))
-    return Pieces(files, is_ours=True)
+    return Pieces(files, Heartbeat())
 
 
 def _table(name: str, *servers: int) -> list[str]:
@@ -66,7 +67,7 @@ def test_a_stop_of_one_file_leaves_the_checks_of_the_other(lab: Topology, folder
         for server in (first, second):
             server.web.start()
         node.boot(tree / "etc", pieces)
-        node.start_heartbeat(pieces)
+        node.join(pieces)
         # The address is the last of the resources.
         wait_until(lambda: node.has_address, node.story, pause=0.5)
         assert node.table == [*_table("a", 1, 2), *_table("b", 1, 2)]
