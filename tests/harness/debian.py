@@ -132,9 +132,13 @@ class System:
         self.does(*unit, "python3", "-m", "http.server", "--bind", address, "80")
 
     def kill_web(self, number: int) -> None:
-        """Kill a real server."""
-        pid = self.does("systemctl", "show", "--property=MainPID", "--value", f"web{number}")
-        self.does("kill", "-KILL", pid.strip())
+        """Kill a real server, and wait until systemd would start it again."""
+        show = ("systemctl", "show", "--value", f"web{number}")
+        self.does("kill", "-KILL", self.does(*show, "--property=MainPID").strip())
+        wait_until(
+            lambda: self.does(*show, "--property=LoadState") == "not-found\n",
+            lambda: f"systemd has forgotten web{number}\n{self.journal()}",
+        )
 
     def stand_in(self, python: str) -> None:
         """Put the stand-in in ipvsadm's place, for `python`, which knows the suite.
@@ -168,13 +172,10 @@ class System:
 def system(release: str, *binds: str) -> Iterator[System]:
     """Boot a fresh system, in which nothing that is written stays; `binds` are FOLDER:PLACE."""
     with tempfile.TemporaryDirectory(prefix="lvsalert-system-") as folder:
-        archives = _CACHE / f"debian-{release}-archives"
-        archives.mkdir(exist_ok=True)
-        bound = (f"{archives}:/var/cache/apt/archives", *binds)
         options = [
             *("--quiet", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
             *("--volatile=overlay", "--private-network", "--resolv-conf=replace-host"),
-            *(f"--bind={each}" for each in bound),
+            *(f"--bind={each}" for each in binds),
             f"--bind-ro={_CERTIFICATES}:{_CERTIFICATES_THERE}",
         ]
         argv = ["systemd-nspawn", *options, f"--directory={roots()[release]}", "--boot"]
