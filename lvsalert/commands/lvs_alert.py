@@ -212,8 +212,9 @@ def _jobs(
 
     LvsalertError where nothing of it can be done.
     """
-    # mon-config names all services that have a check in common.
-    virtuals = given["virtual"].split() or [given["virtual"]]
+    # mon-config names all services that have a check in common, with blanks in between.
+    text = given["virtual"]
+    virtuals = (text.split() if text.isprintable() else []) or [text]
     requests, errors = _meant([_request(given, options, virtual) for virtual in virtuals])
     if given["config"] is None:
         return [alert.Job(each) for each in requests], errors, None, True

@@ -66,6 +66,16 @@ OPTIONS: list[tuple[str, str | None, tuple[str, ...]]] = [
     ("l-threshold", "0", (*WEB, "--up", "--real-server", "192.0.2.2")),
     ("tunnel", "gue:5555:csum", (*UP, "--forwarding", "tun")),
     ("scheduler", "rr", ("--virtual-service", "10.0.0.3:81", "--up", "--real-server", "192.0.2.9")),
+    (
+        "service-flags",
+        "-p 300",
+        (
+            *("--virtual-service", "10.0.0.3:81", "--scheduler", "rr"),
+            "--up",
+            "--real-server",
+            "192.0.2.9",
+        ),
+    ),
     ("quiesce", None, OUT),
     ("startup-in", None, UP),
     ("ipv6-fwmark", None, ("--virtual-service", "7", "--up", "--real-server", "2001:db8::9")),
