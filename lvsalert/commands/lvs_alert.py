@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from lvsalert.ledger.rounds import Round
 
 NAME = "lvs.alert"
+BY_HAND = "lvs-alert"
 _FLAGS = {
     "up": Event.UP,
     "ack": Event.ACK,
@@ -67,12 +71,21 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     outcome = understand(argv, environ, stdin)
     if not isinstance(outcome, Understood):
         _log_errors(outcome)
-        return outcome
+        return _as_called(outcome)
     try:
         (tell,) = run_together([outcome])
     except LvsalertError as error:
-        return _told(outcome, error)
-    return tell()
+        return _as_called(_told(outcome, error))
+    return _as_called(tell())
+
+
+def _as_called(outcome: Outcome) -> Outcome:
+    """Return what is printed under the name that a person has called."""
+    if os.path.basename(sys.argv[0]) != BY_HAND:
+        return outcome
+    stderr = re.sub(f"(?m)^{re.escape(NAME)}: ", f"{BY_HAND}: ", outcome.stderr)
+    stdout = re.sub(f"^Usage: {re.escape(NAME)}", f"Usage: {BY_HAND}", outcome.stdout)
+    return outcome._replace(stdout=stdout, stderr=stderr)
 
 
 def understand(

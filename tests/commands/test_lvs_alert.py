@@ -633,3 +633,16 @@ def test_syslog_gets_what_it_should(process: Process, log: Syslog) -> None:
     subprocess.run(log.for_program([*ALERT, "-V", "9"]), env={**os.environ, **environ}, check=False)
     wait_until(lambda: len(log.entries) == 3, "the last error has come")
     assert "Missing option" in log.lines[-1]
+
+
+def test_by_hand_it_calls_itself_as_it_was_called(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who calls lvs-alert reads of lvs-alert; syslog and mon go on with lvs.alert."""
+    monkeypatch.setattr("sys.argv", ["/usr/local/bin/lvs-alert"])
+    assert director.alert("-P", "x").stderr == (
+        "lvs-alert: -P/--protocol: 'x' is not a protocol: tcp, udp, sctp or fwm\n"
+    )
+    done = director.alert("-V", "10.0.0.9:80", "-R", "192.0.2.1", "-u")
+    assert done.stderr.startswith("lvs-alert: tcp 10.0.0.9:80: no such virtual service")
+    assert director.alert("--help").stdout.startswith("Usage: lvs-alert [OPTIONS]\n")
