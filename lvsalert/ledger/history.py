@@ -199,8 +199,19 @@ def lanes(ledger: Ledger, asked: Selection) -> list[Lane]:
     left_out = {virtual: fallbacks(ledger, virtual) for virtual, _ in found}
     return [
         lane._replace(outs=[out for out in lane.outs if out.end is None or out.end > asked.since])
-        for (virtual, real), lane in sorted(found.items())
+        for (virtual, real), lane in sorted(found.items(), key=_by_numbers)
         if split_endpoint(real)[0] not in left_out[virtual]
+    ]
+
+
+def _by_numbers(item: tuple[tuple[str, str], Lane]) -> list[list[tuple[int, str]]]:
+    """Return what sorts a lane's names as people do: :80 before :443."""
+    return [
+        [
+            (int(part), "") if part.isascii() and part.isdigit() else (-1, part)
+            for part in re.split("([0-9]+)", name)
+        ]
+        for name in item[0]
     ]
 
 

@@ -24,6 +24,7 @@ _LETTER = 7.2
 _THINNEST = 1.5
 _LETTERED = 14.0
 _TICK = 92.0
+_LONGEST_TOTAL = "  out 23 h 59 min"
 
 # Told apart by readers with any kind of colour vision (Okabe and Ito, "Color Universal Design"),
 # and light enough for black letters.
@@ -92,18 +93,21 @@ def svg(lanes: Sequence[Lane], begin: float, end: float, name: str = "cause") ->
     """
     end = max(end, begin + 1)
     causes = sorted({out.cause for lane in lanes for out in lane.outs})
+    totals = [_out_time(lane, begin, end) for lane in lanes]
     longest = max([len(lane.real) for lane in lanes], default=0)
+    longest += len(_LONGEST_TOTAL) if any(totals) else 0
     frame = _Frame(begin, end, name, min(_MARGIN + longest * _LETTER + 20, _WIDTH / 2))
     headings = len({lane.virtual for lane in lanes})
     top = 74.0
     bottom = top + _ROW * max(1, len(lanes) + headings)
     body = [
         *_axis(frame, top, bottom),
-        *_rows(lanes, frame, top, causes),
+        *_rows(lanes, totals, frame, top, causes),
         *_legend(causes, bottom + 22, name),
     ]
     height = bottom + 46 + _ROW * (len(causes) + 1)
-    title = f"Real servers out, {_stamp(begin)} to {_stamp(end)}"
+    zone = datetime.datetime.fromtimestamp(end).astimezone().strftime("%Z")
+    title = f"Real servers out, {_stamp(begin)} to {_stamp(end)} ({zone})"
     about = f"{len(lanes)} real servers, a row each; a bar is a time out, its letter the cause."
     size = f'viewBox="0 0 {_WIDTH:g} {height:g}" width="{_WIDTH:g}" height="{height:g}"'
     font = f'font-family="sans-serif" font-size="{_FONT:g}" fill="#000"'
@@ -162,18 +166,45 @@ def ticks(begin: float, end: float, room: float) -> list[float]:
     return found
 
 
-def _rows(lanes: Sequence[Lane], frame: _Frame, top: float, causes: Sequence[str]) -> Iterator[str]:
+def _out_time(lane: Lane, begin: float, end: float) -> str:
+    """Return for how long in all a real server was out, nothing where it never was."""
+    seconds = 0.0
+    for out in lane.outs:
+        until = end if out.end is None else out.end
+        seconds += max(0.0, min(until, end) - max(out.begin, begin))
+    return f"out {_length(seconds)}" if seconds else ""
+
+
+def _length(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
+    left = max(1, round(seconds))
+    words: list[str] = []
+    for size, unit in ((_DAY, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if left >= size and len(words) < 2:
+            words.append(f"{left // size} {unit}")
+        left %= size
+    return " ".join(words)
+
+
+def _rows(
+    lanes: Sequence[Lane],
+    totals: Sequence[str],
+    frame: _Frame,
+    top: float,
+    causes: Sequence[str],
+) -> Iterator[str]:
     """Yield each virtual service's heading and the rows of its real servers."""
     if not lanes:
         yield _label(_MARGIN, top + 17, "The journal holds no change of a real server.")
     y, heading = top, None
-    for lane in lanes:
+    for lane, total in zip(lanes, totals):
         if lane.virtual != heading:
             heading = lane.virtual
             yield _label(_MARGIN, y + 17, heading, ' font-weight="bold"')
             y += _ROW
         middle = y + _ROW / 2
         yield _label(_MARGIN + 10, middle + 4, lane.real)
+        yield _label(frame.left - 10, middle + 4, total, ' text-anchor="end"')
         left = frame.at(lane.since)
         yield f'<path d="M{left:.1f} {middle:g}H{frame.right:.1f}" stroke="#888"/>'
         for out in lane.outs:
@@ -195,7 +226,7 @@ def _bar(out: OutTime, frame: _Frame, middle: float, number: int) -> Iterator[st
         f' width="{width:.1f}" height="{high:g}" fill="url(#{frame.name}{number})" stroke="#000"'
         ' stroke-width="0.75"/></g>'
     )
-    if width >= _LETTERED and not out.quiesced:
+    if width >= _LETTERED:
         yield from _letter(left + width / 2, middle, number)
 
 

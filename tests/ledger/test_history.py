@@ -346,3 +346,16 @@ def test_picture_that_cannot_be_written(tmp_path: Path, name: str, why: str) -> 
     assert (done.status, done.stdout) == (1, "")
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_lanes_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Port 80 comes before port 443, and 192.0.2.9 before 192.0.2.10."""
+    places = [("443", "192.0.2.9"), ("80", "192.0.2.9"), ("80", "192.0.2.10")]
+    drawn = lanes(
+        tmp_path,
+        *(
+            real(0, None, IN, name=f"{server}:{port}", virtual=f"tcp 10.0.0.3:{port}")
+            for port, server in places
+        ),
+    )
+    assert [each.real for each in drawn] == ["192.0.2.9:80", "192.0.2.10:80", "192.0.2.9:443"]

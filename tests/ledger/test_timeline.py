@@ -178,3 +178,21 @@ def test_ticks_are_not_too_many(seconds: float, room: float) -> None:
     assert len(found) <= room + 2
     assert found == sorted(found)
     assert all(BEGIN <= when <= BEGIN + seconds for when in found)
+
+
+def test_a_row_tells_how_long_its_server_was_out_in_all() -> None:
+    """What lies in the picture counts, until its end; a server that was never out has no total."""
+    assert "out 1 h 30 min" in texts(
+        drawn(lane(out(-HOUR, HOUR), out(2 * HOUR, 9 * HOUR)), seconds=2.5 * HOUR)
+    )
+    assert not [text for text in texts(drawn(lane())) if text.startswith("out ")]
+
+
+def test_a_low_bar_has_its_letter_too() -> None:
+    """In the bar and in the legend."""
+    assert texts(drawn(lane(out(0, HOUR, quiesced=True)))).count("A") == 2
+
+
+def test_the_title_names_the_zone() -> None:
+    """Its times are local."""
+    assert any(text.endswith(" (CET)") for text in texts(drawn(lane())))
