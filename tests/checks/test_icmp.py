@@ -134,7 +134,7 @@ def ask_as(who: int, hosts: Sequence[str], library: str = "") -> list[Result]:
     if done.returncode != 0:
         raise PermissionError(done.stderr.strip())
     found = []
-    for host, state, reason, took, address, said in json.loads(done.stdout):
+    for host, state, reason, took, address, said, _ in json.loads(done.stdout):
         found.append(Result(host, State[state], reason, took, address, said.encode()))
     return found
 
