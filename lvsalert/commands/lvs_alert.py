@@ -70,8 +70,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
     """
     outcome = understand(argv, environ, stdin)
     if not isinstance(outcome, Understood):
-        _log_errors(outcome)
-        return _as_called(outcome)
+        return _as_called(finished(outcome))
     try:
         (tell,) = run_together([outcome])
     except LvsalertError as error:
@@ -91,8 +90,17 @@ def _as_called(outcome: Outcome) -> Outcome:
 def understand(
     argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str]
 ) -> Outcome:
-    """Return what the alert asks for, which is ``Understood``, or the outcome of bad usage."""
+    """Return what the alert asks for, which is ``Understood``, or how it has ended already.
+
+    That is bad usage, or a check that found all as before. ``finished`` is to hear of it.
+    """
     return invoke(_lvs_alert, argv, environ, stdin)
+
+
+def finished(outcome: Outcome) -> Outcome:
+    """Tell syslog of an alert that has ended already, and return its outcome."""
+    _log_errors(outcome)
+    return outcome
 
 
 def run_together(alerts: Sequence[Understood]) -> list[Callable[[], Outcome]]:

@@ -85,10 +85,14 @@ def _understood(
         except Exception:
             alone.append(call)
             continue
-        if isinstance(alert, lvs_alert.Understood) and _go_with(shared, call, alert):
+        if not (isinstance(alert, lvs_alert.Understood) or shared):
+            ended = lvs_alert.finished(alert)
+            call.answer(ended.status, *entry.encoded(ended))
+        elif isinstance(alert, lvs_alert.Understood) and _go_with(shared, call, alert):
             alert.asked = alert.asked._replace(lookup=clock.lookup)
             shared.append((call, alert))
         else:
+            # A check that found all as before may have to look again at what those before it do.
             alone.append(call)
     return shared, alone
 

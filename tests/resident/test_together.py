@@ -76,8 +76,12 @@ class Director:
 
     def hold(self) -> Call:
         """Start an alert that waits at the gate, so that others wait for it."""
+        before = self.calls.count("-Sn")
         call = self.alert(SERVICES[0], "-u")
-        wait_until(lambda: "-Sn" in self.calls, lambda: f"it asks for the table: {self.calls}")
+        wait_until(
+            lambda: self.calls.count("-Sn") > before,
+            lambda: f"it asks for the table: {self.calls}",
+        )
         self.descriptors = self._descriptors()
         return call
 
@@ -129,6 +133,24 @@ def test_alerts_that_wait_are_one_step(director: Director) -> None:
     rules = [rule for rule in director.kernel.rules if "192.0.2.2" in rule]
     assert len(rules) == 1
     assert sum("192.0.2.1:" in rule for rule in director.kernel.rules) == len(SERVICES)
+
+
+def test_a_check_as_before_counts_behind_a_failure(director: Director) -> None:
+    """It looks at what the failure does, which waited before it, and undoes that."""
+    director.open()
+    for _ in range(2):
+        assert director.alert(SERVICES[1], "-u").result[0] == 0
+    (director.folder / "gate").unlink()
+    first = director.hold()
+    down = director.alert(SERVICES[1], "-t", "1001", stdin="192.0.2.2\n")
+    director.wait_for(1)
+    up = director.alert(SERVICES[1], "-u", "-t", "1002")
+    director.wait_for(2)
+    director.open()
+    assert [each.result[0] for each in (first, down, up)] == [0, 0, 0]
+    assert "is out" in down.result[1]
+    assert "passed its check" in up.result[1]
+    assert sum(f"-a -t {SERVICES[1]} " in rule for rule in director.kernel.rules) == 2
 
 
 def test_one_that_cannot_be_done_spoils_no_other(director: Director) -> None:
