@@ -21,7 +21,8 @@ MODULES = Path("/etc/modules-load.d/lvsalert.conf")
 
 def _granted() -> list[str]:
     """Return the capabilities that the drop-in gives to mon, in setpriv's words."""
-    unit = ConfigParser()
+    # A setting may stand there twice: the last is what it gives.
+    unit = ConfigParser(strict=False)
     unit.read(DROP_IN)
     names = unit["Service"]["AmbientCapabilities"].split()
     return [f"+{name.removeprefix('CAP_').lower()}" for name in names]
