@@ -45,3 +45,7 @@ class NoKernelError(IpvsadmError):
 
 class ResolveError(NotDoneError):
     """A name has no address, or none of the family asked for, or none in time."""
+
+
+class SupersededError(Exception):
+    """What was read is no longer what counts, and is to be read anew; no user is told."""

@@ -26,7 +26,7 @@ from lvsalert.commands.table_options import (
 from lvsalert.director import alert, rounds
 from lvsalert.director.reconcile import describe
 from lvsalert.director.request import Request
-from lvsalert.errors import LvsalertError, UsageError
+from lvsalert.errors import LvsalertError, SupersededError, UsageError
 from lvsalert.ipvs.naming import virtual_service
 from lvsalert.ipvs.service_flags import parse_service_flags
 from lvsalert.model import Forwarding
@@ -68,14 +68,18 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdin: Callable[[], str
 
     Changes and errors go to syslog(3) too, facility local0.
     """
-    outcome = understand(argv, environ, stdin)
-    if not isinstance(outcome, Understood):
-        return _as_called(finished(outcome))
-    try:
-        (tell,) = run_together([outcome])
-    except LvsalertError as error:
-        return _as_called(_told(outcome, error))
-    return _as_called(tell())
+    read_once = functools.lru_cache(1)(stdin)
+    while True:
+        outcome = understand(argv, environ, read_once)
+        if not isinstance(outcome, Understood):
+            return _as_called(finished(outcome))
+        try:
+            (tell,) = run_together([outcome])
+        except SupersededError:
+            continue
+        except LvsalertError as error:
+            return _as_called(_told(outcome, error))
+        return _as_called(tell())
 
 
 def _as_called(outcome: Outcome) -> Outcome:
@@ -106,6 +110,7 @@ def finished(outcome: Outcome) -> Outcome:
 def run_together(alerts: Sequence[Understood]) -> list[Callable[[], Outcome]]:
     """Do what alerts of one director ask for in one step; return what tells of each.
 
+    SupersededError where the director's file is to be read anew, and nothing was done.
     LvsalertError, as any other error, is one of the step, and nobody knows then what was done.
     """
     first = alerts[0]

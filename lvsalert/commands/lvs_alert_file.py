@@ -79,7 +79,7 @@ def with_file(
     for request, virtual in zip(requests, virtuals):
         if virtual in services:
             asked, rules = _with_service(file, services[virtual], request, given, options)
-            jobs.append(Job(asked, rules._replace(fault=fault)))
+            jobs.append(Job(asked, rules._replace(fault=fault, accepted=accepted)))
         else:
             errors.append(no_such_service(file.path, virtual, is_accepted=accepted is not None))
     if not jobs:

@@ -7,11 +7,12 @@ from typing import Callable, NamedTuple
 
 from lvsalert.director import maintenance
 from lvsalert.director.verdicts import Verdict
-from lvsalert.errors import UsageError
+from lvsalert.errors import SupersededError, UsageError
 from lvsalert.ipvs.naming import Host
 from lvsalert.ipvs.table import Endpoint, Service
-from lvsalert.ldirectord.file import FileService, Server
+from lvsalert.ldirectord.file import FileService, Server, candidates
 from lvsalert.ldirectord.watches import number_of, watches_of
+from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.model import Forwarding, RealServer, canonical_address
 
@@ -31,7 +32,8 @@ class FileRules(NamedTuple):
 
     ``override`` is what the options say, ``maintained`` the real servers under maintenance and the
     file that says so. ``fault`` is what is wrong with what the file says now, where that is looked
-    at: None where it is not.
+    at: None where it is not. ``accepted`` is what was accepted of the file when this was read, None
+    where nothing was.
     """
 
     path: str
@@ -39,6 +41,19 @@ class FileRules(NamedTuple):
     override: Overrides
     maintained: Mapping[Endpoint, str] = {}
     fault: str | None = None
+    accepted: Accepted | None = None
+
+    def check_is_current(self, ledger: Ledger) -> None:
+        """Raise SupersededError where something else is accepted of the file by now.
+
+        A reload may have come between the reading of the file and the lock, and a real server that
+        it took out for good would be put back.
+        """
+        if not ledger.is_lasting:
+            return
+        found = ledger.files.find(candidates(self.path))
+        if _said(found) != _said(self.accepted):
+            raise SupersededError(self.path)
 
     def finder(self, group: str) -> Callable[[Host], list[RealServer]]:
         """Return what finds the entries of all real servers that a host of mon's group stands for.
@@ -113,6 +128,11 @@ class FileRules(NamedTuple):
     def with_thresholds(self, service: Service) -> Service:
         """Return a service whose entries have the thresholds that are wanted."""
         return with_thresholds(service, self.service, self.override.upper, self.override.lower)
+
+
+def _said(accepted: Accepted | None) -> tuple[str, str, Mapping[str, str]] | None:
+    """Return what rules are made of, of what was accepted."""
+    return accepted and (accepted.path, accepted.text, accepted.names)
 
 
 def forget_before(ledger: Ledger, key: str, verdicts: Sequence[Verdict], source: str) -> None:

@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import pytest
 
+from lvsalert.commands import lvs_alert
 from lvsalert.ldirectord.mon_cf import comparison_in
 from tests.harness.alerts import Logged
 from tests.harness.director_file import WEB, Machine
@@ -20,6 +21,7 @@ from tests.harness.places import free_port, is_root
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lvsalert.commands.entry import Outcome
@@ -113,6 +115,32 @@ def test_a_file_that_is_taken_by_hand_is_taken_by_reload(machine: Machine) -> No
     assert str(machine.file) not in machine.run("status").stdout
     alert(machine, "failure", "192.0.2.3", f"{HOSTS} 192.0.2.3")
     assert machine.servers == before
+
+
+@pytest.mark.parametrize("command", ["reload", "stop"])
+def test_an_alert_goes_by_what_is_accepted_when_its_turn_comes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A real server that is taken out for good while an alert waits is not put back by it."""
+    machine.with_file("start")
+    machine.kernel.change("-d -t 10.0.0.3:80 -r 192.0.2.2:80\n")
+    in_step = lvs_alert.run_together
+    turns = iter([command])
+
+    def behind_another_run(
+        alerts: Sequence[lvs_alert.Understood],
+    ) -> list[Callable[[], Outcome]]:
+        for turn in turns:
+            machine.write(WEB.replace("real = 192.0.2.2:80 gate 3", "real = 192.0.2.3:80 gate 7"))
+            assert machine.with_file(turn).status == 0
+        return in_step(alerts)
+
+    monkeypatch.setattr(lvs_alert, "run_together", behind_another_run)
+    done = alert(machine, "up")
+    gone = f"192.0.2.2: {machine.file} has no such real server of tcp 10.0.0.3:80"
+    assert (done.status, done.stderr) == (3, f"lvs.alert: {gone}\n")
+    after = {"192.0.2.1:80": "-g -w 5", "192.0.2.3:80": "-g -w 7"}
+    assert machine.servers == (after if command == "reload" else {})
 
 
 def test_a_reload_of_a_slip_leaves_what_was_accepted(machine: Machine) -> None:
