@@ -33,6 +33,7 @@ _BETWEEN = 30
 def rounds(world: World) -> list[Comparison]:
     """Return the comparisons: each service with the same two web servers, all of them well."""
     found = []
+    interpreter = [str(world.installation.bin / "python"), "-IS", "-c", "pass"]
     for count in (1, 68, 475):
         ours, theirs = _sides(world, count)
         work = f"a round of {count} services over the same two web servers"
@@ -46,6 +47,18 @@ def rounds(world: World) -> list[Comparison]:
                     ours._replace(resident=world.resident),
                     theirs,
                     {"cpu": 2},
+                    _REPEATS,
+                    (1, _ROUNDS),
+                )
+            )
+            # What is left of a round without them is our own.
+            found.append(
+                Comparison(
+                    f"two starts of Python, beside a round of {count} services",
+                    ("python -IS", "ldirectord"),
+                    Side([interpreter, interpreter]),
+                    theirs,
+                    {},
                     _REPEATS,
                     (1, _ROUNDS),
                 )
