@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from xdist.remote import Producer
+
     from tests.harness.certificates import Authority
+    from tests.harness.sharing import Sharing
 
 
 # A test that hangs is to say of its first wait what it waited for, before it is ended itself.
@@ -35,6 +38,24 @@ def pytest_report_header() -> str:
         f"unit: {waiting.unit():.3f} s a start of the interpreter; a wait is given up after"
         f" {waiting.patience():.0f} s"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Give whole files to the processes that share the tests."""
+    from tests.harness.sharing import Sharing
+
+    # The order is ours: what takes longest comes first.
+    config.option.loadscopereorder = False
+    return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, where processes share the tests."""
+    if hasattr(config, "workerinput"):
+        from tests.harness.sharing import longest_first
+
+        items[:] = longest_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

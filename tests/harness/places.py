@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import shutil
 import socket
@@ -14,6 +16,25 @@ from pathlib import Path
 from tests.harness.waiting import patience
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+# Below those that the kernel gives to clients (ip_local_port_range, ip(7)), so that none of these
+# takes one before its server has; and those of each process that shares the tests for itself.
+_FIRST_PORT = 12000
+_SHARE = 2500
+
+
+def _ports() -> Iterator[int]:
+    """Go round in this process's share, from somewhere else than the one before it."""
+    first = _FIRST_PORT + worker() % 8 * _SHARE
+    return itertools.cycle(first + (os.getpid() + each) % _SHARE for each in range(_SHARE))
+
+
+def worker() -> int:
+    """Return which of the processes that share the tests this is; 0 where there is only one."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+_PORTS = _ports()
 
 
 def _all_may_enter(folder: Path) -> bool:
@@ -51,11 +72,17 @@ def remove_tree(folder: Path) -> None:
 def free_port(address: str = "127.0.0.1") -> int:
     """Return a TCP port that nothing uses on `address` (IPv4 or IPv6, without brackets)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind(sockaddr(address, 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
+    for _ in range(_SHARE):
+        port = next(_PORTS)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(sockaddr(address, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
+    raise AssertionError(f"no port is free on {address}")
 
 
 def sockaddr(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

@@ -73,8 +73,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if session.testsfailed:
         return None
     if not in_guest():
-        with contextlib.suppress(Exception):
-            session.config.stash[GUESTS].begin()
+        # Of processes that share the tests, one has the scenarios, and begins when it does.
+        if not hasattr(session.config, "workerinput"):
+            with contextlib.suppress(Exception):
+                session.config.stash[GUESTS].begin()
         return None
     run_what_is_left(session.items)
     return True
