@@ -32,6 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = _WAITS_A_TEST * waiting.patience()
 
 
+def pytest_sessionstart() -> None:
+    """Let examples of properties take what they take: how long is the machine's affair."""
+    if waiting.IN_GUEST in os.environ:
+        return
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
+
+
 def pytest_report_header() -> str:
     """Say in what the limits are measured."""
     return (

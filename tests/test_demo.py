@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import pytest
 
@@ -34,17 +36,29 @@ needs_root = pytest.mark.skipif(
 )
 
 
-def _left_behind() -> list[str]:
-    """Return the demo's folders, and the processes whose command lines name one."""
-    folders = [str(path) for path in Path("/tmp").glob("lvsalert-demo.*")]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if "lvsalert-demo." in command:
-            folders.append(command)
-    return folders
+@pytest.fixture
+def left_behind(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """What tells of folders that a demonstration leaves, and of processes it began (environ(5)).
+
+    Somebody else may have one on the same machine.
+    """
+    token = f"LVSALERT_TESTS_DEMO={uuid.uuid4()}"
+    monkeypatch.setenv(*token.split("="))
+    before = set(_folders())
+
+    def found() -> list[str]:
+        left = [each for each in _folders() if each not in before]
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if token.encode() in (process / "environ").read_bytes().split(b"\0"):
+                    left.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return left
+
+    return found
+
+
+def _folders() -> list[str]:
+    return [str(path) for path in Path("/tmp").glob("lvsalert-demo.*")]
 
 
 @pytest.fixture
@@ -74,17 +88,17 @@ def _ends_with(demo: Program, status: int) -> None:
 
 
 @needs_root
-def test_demo_tells_its_story() -> None:
+def test_demo_tells_its_story(left_behind: Callable[[], list[str]]) -> None:
     """A server is in the table, dies, is out, comes back; the demo ends by itself."""
     done = subprocess.run([str(DEMO)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(STORY, done.stdout), done.stdout
     assert re.search(r"^Table: the (kernel|stand-in)'s", done.stdout, re.MULTILINE)
-    assert _left_behind() == []
+    assert left_behind() == []
 
 
 @needs_root
-def test_demo_can_be_played_with(demo: Program) -> None:
+def test_demo_can_be_played_with(demo: Program, left_behind: Callable[[], list[str]]) -> None:
     """With --keep it goes on: the command that it names kills a server, Ctrl-C ends it all."""
     demo.start()
     group = int(_says(demo, r"\n    kill -KILL -(\d+)\n"))
@@ -92,29 +106,33 @@ def test_demo_can_be_played_with(demo: Program) -> None:
     _says(demo, rf"the table has changed:\n.*\n *{ONE}")
     os.killpg(demo.pid, signal.SIGINT)
     _ends_with(demo, 130)
-    assert _left_behind() == []
+    assert left_behind() == []
 
 
 @needs_root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_demo_leaves_nothing(demo: Program, number: signal.Signals) -> None:
+def test_interrupted_demo_leaves_nothing(
+    demo: Program, number: signal.Signals, left_behind: Callable[[], list[str]]
+) -> None:
     """Ended in its midst, it takes everything with it that it started."""
     demo.start()
     _says(demo, "is killed")
     os.killpg(demo.pid, number)
     _ends_with(demo, 128 + number)
-    assert _left_behind() == []
+    assert left_behind() == []
 
 
 @needs_root
-def test_failing_demo_says_why_and_leaves_nothing(demo: Program) -> None:
+def test_failing_demo_says_why_and_leaves_nothing(
+    demo: Program, left_behind: Callable[[], list[str]]
+) -> None:
     """Where a port is taken, the demo says so and fails."""
     with socket.create_server(("127.0.0.12", 8081)):
         demo.start()
         _ends_with(demo, 1)
     assert "demo: the table should hold '127.0.0.11 127.0.0.12'" in demo.output
     assert "bind() to 127.0.0.12:8081 failed" in demo.output
-    assert _left_behind() == []
+    assert left_behind() == []
 
 
 def test_demo_without_root_says_what_it_needs(folder: Path) -> None:

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.errors import UsageError
@@ -163,14 +163,12 @@ def test_bad_endpoint_is_quoted(text: str, message: str) -> None:
     st.one_of(st.ip_addresses(), st.ip_addresses(v=6)).map(str),
     st.integers(min_value=1, max_value=65535),
 )
-@settings(deadline=None)
 def test_joined_endpoint_splits_again(address: str, port: int) -> None:
     """What is joined comes apart into the same two."""
     assert split_endpoint(join_endpoint(address, port)) == (address, str(port))
 
 
 @given(st.text(max_size=40))
-@settings(deadline=None)
 def test_whatever_is_split_is_one_word(text: str) -> None:
     """Any text is either refused or a host that can be no more than one word of a batch."""
     with contextlib.suppress(UsageError):
@@ -181,7 +179,6 @@ def test_whatever_is_split_is_one_word(text: str) -> None:
 
 
 @given(st.ip_addresses())
-@settings(deadline=None)
 def test_canonical_address_is_one_spelling(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.checks.http import (
@@ -123,7 +123,6 @@ def test_answer_is_read_the_same_however_it_comes(answer: bytes, reason: str) ->
         assert converse(Check(), single)[0].reason == reason
 
 
-@settings(deadline=None)
 @given(
     content=st.binary(max_size=200),
     sizes=st.lists(st.integers(1, 50), min_size=1),
@@ -143,7 +142,6 @@ def test_chunked_content_is_put_together(content: bytes, sizes: list[int], cuts:
     assert converse(Check(match=whole), pieces)[0].reason == GOOD
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 def test_any_bytes_end_in_a_verdict(pieces: list[bytes], begins_well: bool) -> None:
     """No bytes of a server's are more than a reason."""

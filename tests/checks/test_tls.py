@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.checks import http, http_tls, tls
@@ -124,7 +124,6 @@ def talk(trusted: ssl.SSLContext, wire: Wire, late_after: int | None = None) -> 
     raise AssertionError("it went on after its time")
 
 
-@settings(deadline=None)
 @given(pieces=PIECES)
 def test_pieces_make_no_difference(contexts: Any, pieces: list[int]) -> None:
     """However the bytes come and go, the page is asked for and read whole."""
@@ -134,7 +133,6 @@ def test_pieces_make_no_difference(contexts: Any, pieces: list[int]) -> None:
     assert wire.heard.startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
 
 
-@settings(deadline=None)
 @given(pieces=PIECES, most=st.integers(0, len(ANSWER)))
 def test_half_an_answer_is_a_failure(contexts: Any, pieces: list[int], most: int) -> None:
     """A connection that ends anywhere before the answer does fails, and the reason says where."""
@@ -142,7 +140,6 @@ def test_half_an_answer_is_a_failure(contexts: Any, pieces: list[int], most: int
     assert talk(trusted, Wire(server, pieces, most=most)).reason.startswith(BROKEN_OFF)
 
 
-@settings(deadline=None)
 @given(pieces=PIECES, waits=st.integers(1, 30))
 def test_time_is_up_at_any_wait(contexts: Any, pieces: list[int], waits: int) -> None:
     """Whatever is waited for when the time is up, that is the reason."""
@@ -151,7 +148,6 @@ def test_time_is_up_at_any_wait(contexts: Any, pieces: list[int], waits: int) ->
     assert reason.startswith(f"{LATE}, ") or reason == ""
 
 
-@settings(deadline=None)
 @given(wrong=st.integers(0, 3000))
 def test_wrong_byte_ends_in_a_verdict(contexts: Any, wrong: int) -> None:
     """No byte out of place makes the probe fall over."""

@@ -835,9 +835,7 @@ STORIES = st.lists(st.sets(st.sampled_from([1, 2, 3])), min_size=1, max_size=8)
 
 
 @given(story=STORIES, quiesce=st.booleans(), twice=st.booleans())
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_table_follows_every_story_of_a_group(
     director: Director, story: list[set[int]], quiesce: bool, twice: bool
 ) -> None:

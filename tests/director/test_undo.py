@@ -392,9 +392,7 @@ ACTS = st.lists(
 )
 
 
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS, to=st.integers(0, 5))
 def test_any_way_back_leads_back(
     tmp_path_factory: pytest.TempPathFactory, acts: Sequence[tuple[object, ...]], to: int

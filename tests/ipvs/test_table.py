@@ -306,7 +306,6 @@ def test_bad_list_of_connections_is_quoted() -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-@settings(deadline=None)
 def test_any_text_is_read_or_refused(rules: str, thresholds: str) -> None:
     """No text makes anything but a table or the one error."""
     try:
@@ -325,7 +324,6 @@ LINES = st.lists(
 
 
 @given(LINES, LINES)
-@settings(deadline=None)
 def test_shuffled_words_are_read_or_refused(rules: str, thresholds: str) -> None:
     """Nor does a text of ipvsadm's own words in any order."""
     try:
@@ -535,7 +533,7 @@ def serving(table: Table, virtual: VirtualService) -> set[tuple[str, int]]:
 
 
 @given(tables(), tables())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plan_leads_from_any_table_to_any_other(actual: Table, desired: Table) -> None:
     """Through ipvsadm's own rules: exactly what is desired, with nothing refused, nothing left."""
     with tempfile.TemporaryDirectory() as folder:
@@ -548,7 +546,7 @@ def test_plan_leads_from_any_table_to_any_other(actual: Table, desired: Table) -
 
 
 @given(tables(), tables())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_service_stands_without_a_real_server_in_between(actual: Table, desired: Table) -> None:
     """A service that serves before and after a plan serves at every line of it."""
     keep = [each for each in desired if serving(actual, each) and serving(desired, each)]
@@ -560,7 +558,6 @@ def test_no_service_stands_without_a_real_server_in_between(actual: Table, desir
 
 
 @given(tables(), tables())
-@settings(deadline=None)
 def test_plan_says_what_was_and_what_will_be(actual: Table, desired: Table) -> None:
     """Each change of an entry carries it as it stood and as it is to stand."""
     for change in plan(actual, desired):

@@ -13,6 +13,7 @@ from tests.lab.addresses import GATEWAY, VIP, VIP6
 from tests.lab.keepalived import Keepalived
 from tests.lab.ldirectord import Ldirectord
 from tests.lab.network import Host
+from tests.lab.resident import HostResident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,11 +96,20 @@ class Director(Host):
         )
 
     def mon(
-        self, folder: Path, configuration: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        configuration: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        has_resident: bool = False,
     ) -> HostMon:
-        """Return a mon of this director with its files below `folder`; start it by `with`."""
+        """Return a mon of this director with its files below `folder`; start it by `with`.
+
+        With `has_resident` a resident process beside it does the plugins' work.
+        """
         name = f"mon{len(self._watchers)}"
-        mon = HostMon(self, folder / name, configuration, environment or {})
+        kind = MonWithResident if has_resident else HostMon
+        mon = kind(self, folder / name, configuration, environment or {})
         self._watchers.append(mon)
         return mon
 
@@ -159,3 +169,25 @@ class HostMon(Mon):
     def story(self) -> str:
         """What it and its plugins said, and how it saw its services in the end."""
         return f"{super().story}\nservices:\n{self._last_words}"
+
+
+class MonWithResident(HostMon):
+    """A mon on a host of the lab, and the resident process, which logs where mon does."""
+
+    def __init__(
+        self, host: Host, folder: Path, configuration: str, environment: Mapping[str, str]
+    ) -> None:
+        place = folder / "resident"
+        surroundings = {**environment, "LVSALERT_SOCKET": str(place / "socket")}
+        super().__init__(host, folder, configuration, surroundings)
+        self._resident = HostResident(host, place, self.syslog)
+
+    def start(self) -> None:
+        """Start both there."""
+        self._resident.start()
+        super().start()
+
+    def stop(self) -> None:
+        """End both."""
+        super().stop()
+        self._resident.stop()

@@ -23,7 +23,7 @@ BOOT = Path(__file__).with_name("guest") / "boot.py"
 CHECKOUT = Path(__file__).resolve().parents[2]
 # The emulator finds code that it translated again only at the same address; any clock but the
 # processor's own is a device to ask; and what keeps attackers out costs most where it is emulated.
-QUICK = "norandmaps tsc=reliable mitigations=off init_on_alloc=0"
+QUICK = "norandmaps clocksource=hpet nolapic_timer no_timer_check mitigations=off init_on_alloc=0"
 TOGETHER = "/run/together"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -179,7 +179,7 @@ quantified = st.builds(str.__add__, pieces, st.sampled_from(["", "", "", "*", "+
 
 
 @needs_perl
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(

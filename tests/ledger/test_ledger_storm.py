@@ -387,7 +387,7 @@ STORY = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STORY)
 def test_table_is_what_the_causes_say_in_every_story(
     story: list[tuple[str, set[str], int, bool]],

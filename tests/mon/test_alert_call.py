@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.errors import UsageError
@@ -196,7 +196,6 @@ def test_recovery_is_an_up_after_a_failure(event: Event, first: str | None) -> N
     retval=st.text(max_size=10),
     event=st.sampled_from(Event),
 )
-@settings(deadline=None)
 def test_whatever_is_said_names_no_stranger(
     hosts: str, stdin: str, retval: str, event: Event
 ) -> None:
@@ -229,7 +228,6 @@ def test_printable_is_one_plain_line(text: str, shown: str) -> None:
 
 
 @given(st.text())
-@settings(deadline=None)
 def test_printable_is_printable(text: str) -> None:
     """Whatever comes, it can be printed, logged and encoded."""
     shown = printable(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.checks.monitor import targets_of
@@ -55,7 +55,6 @@ def _report(found: list[Result], **more: bool) -> Report:
     return report_of(found, started=0.0, ended=1.5, **more)
 
 
-@settings(deadline=None)
 @given(results(), st.booleans())
 def test_summary_is_the_failed_hosts_sorted(found: list[Result], omit_good: bool) -> None:
     """The first line holds the hosts that are not good; the status says whether there are any."""
@@ -69,7 +68,6 @@ def test_summary_is_the_failed_hosts_sorted(found: list[Result], omit_good: bool
         assert (summary, report.status) == (" ".join(bad), int(bool(bad)))
 
 
-@settings(deadline=None)
 @given(results(), st.booleans())
 def test_report_holds_no_control_characters(found: list[Result], omit_good: bool) -> None:
     """Whatever servers say, mon, its alerts and a terminal get plain lines."""
@@ -79,7 +77,6 @@ def test_report_holds_no_control_characters(found: list[Result], omit_good: bool
     text.encode()
 
 
-@settings(deadline=None)
 @given(results(), st.booleans())
 def test_reasons_are_read_back(found: list[Result], omit_good: bool) -> None:
     """The alert reads out of the report why each host failed, and nothing that a server said."""
@@ -91,7 +88,6 @@ def test_reasons_are_read_back(found: list[Result], omit_good: bool) -> None:
     }
 
 
-@settings(deadline=None)
 @given(results())
 def test_length_is_bounded_by_the_number_of_hosts(found: list[Result]) -> None:
     """What a server said is cut, so that a report can be mailed."""
@@ -100,7 +96,6 @@ def test_length_is_bounded_by_the_number_of_hosts(found: list[Result]) -> None:
     assert len(_report(found).text) <= 200 + reasons + names + len(found) * 9000
 
 
-@settings(deadline=None)
 @given(results())
 def test_good_hosts_can_be_left_out(found: list[Result]) -> None:
     """With -o the detail names the failed alone."""

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lvsalert.model import Result, State
@@ -154,7 +154,6 @@ REASONS = WORDS.map(str.strip).filter(lambda text: text not in {"", "ok"} and te
     st.dictionaries(st.sampled_from(["web1", "192.0.2.1", "[2001:db8::1]:80"]), REASONS),
     st.binary(max_size=60),
 )
-@settings(deadline=None)
 def test_reasons_are_read_back(failed: dict[str, str], said: bytes) -> None:
     """lvs.alert finds why each host failed in what the monitor reported, and nothing else."""
     results = [result(host, FAILED, reason, said) for host, reason in failed.items()]

@@ -328,7 +328,7 @@ _WORDS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_COMMANDS)
 def test_rules_restore_the_table_they_came_from(commands: list[list[str]]) -> None:
     """What -Sn prints, fed to -R on an empty table, gives a table with the same rules."""
@@ -341,7 +341,7 @@ def test_rules_restore_the_table_they_came_from(commands: list[list[str]]) -> No
         assert restored.rules() == rules
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.lists(_WORDS, max_size=8), max_size=12))
 def test_no_command_line_breaks_the_table(commands: list[list[str]]) -> None:
     """Whatever the words, a run ends with a status of ipvsadm's and the table stays readable."""

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.harness.mon import as_user
 from tests.harness.waiting import wait_until
 from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.network import Host
-from tests.lab.realserver import There
+from tests.lab.resident import HostResident
 
 if TYPE_CHECKING:
     from tests.lab.director import Director
@@ -77,21 +76,6 @@ class Purse:
         return int(found[1]) / 1e6
 
 
-class Resident(There):
-    """The resident process on a host of the lab, as mon's user."""
-
-    def __init__(self, host: Host, folder: Path) -> None:
-        self.path = folder / "socket"
-        serve = [LVS_DIRECTOR, "serve", "--socket", str(self.path)]
-        super().__init__([*as_user(), *serve], folder / "output")
-        self.host = host
-
-    def start(self) -> None:
-        """Start it, and wait until it takes calls."""
-        super().start()
-        wait_until(self.path.exists, lambda: f"it listens\n{self.output}")
-
-
 LooksAfter = Callable[["Director", Path], AbstractContextManager[Purse]]
 
 
@@ -108,10 +92,7 @@ def _lvs_director(director: Director, file: Path) -> Iterator[Purse]:
     purse = Purse(director, "lvs-director")
     director.do(LVS_DIRECTOR, "start", str(file))
     mon_cf = director.do(LVS_DIRECTOR, "mon-config", str(file))
-    folder = file.parent / "resident"
-    folder.mkdir()
-    folder.chmod(0o777)
-    with Resident(director, folder) as resident:
+    with HostResident(director, file.parent / "resident") as resident:
         purse.take(resident.pid)
         environment = {"LVSALERT_SOCKET": str(resident.path)}
         with director.mon(file.parent, mon_cf, environment) as mon:
