@@ -146,7 +146,7 @@ def test_commands_of_the_director_set_up_and_take_down_what_the_file_says(
     )
     assert "\nmondir" in mon_cf
     assert "127.0.0.1:80 was out, is dr weight 5\n" in started
-    assert (status, reloaded) == ("running\n", "")
+    assert (status, reloaded) == ("running\n", "nothing to change\n1 of 1 in\n")
     assert stopped.endswith("virtual service deleted\n")
 
 

@@ -182,7 +182,7 @@ def sync_command(
 
     For after a restart, when no alert comes because mon saw no change. The services and their
     options are those of the last run of lvs.alert for each, and those of --config. What mon has
-    not tested stays.
+    not tested stays. A line a service tells what mon says of it, a line a change what was done.
     """
     with history.opened(state_dir) as ledger:
         runs = [run for run in ledger.runs() if run.source != DIRECTOR]
@@ -202,12 +202,16 @@ def sync_command(
 def _run_all(calls: Iterable[sync.Call]) -> Outcome:
     """Run lvs.alert for each call, and return all that it says under one line a call."""
     status, stdout, stderr = 0, "", ""
+    has_run = has_changed = False
     for call in calls:
         stdout += f"{call.about}: {printable(call.said)}\n"
         if call.argv is None:
             continue
         done = lvs_alert.run(call.argv, call.environ, call.stdin)
+        has_run, has_changed = True, has_changed or bool(done.stdout)
         status = max(status, done.status)
         stdout += done.stdout
         stderr += done.stderr
+    if has_run and not has_changed and not status:
+        stdout += "nothing to change\n"
     return Outcome(status, stdout, stderr)

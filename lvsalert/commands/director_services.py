@@ -33,6 +33,7 @@ from lvsalert.errors import (
     IpvsadmError,
     LvsalertError,
     NoKernelError,
+    NotDoneError,
 )
 from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Endpoint, Table
@@ -91,19 +92,19 @@ def start_command(file: str, **given: Any) -> Outcome:
     FILE is ldirectord's (www.cf), found in /etc/ha.d, /etc/ha.d/conf or as given, with or without
     .cf. Every real server is checked once before any traffic goes to it; those that pass come in
     while others are still waited for. What else is in the table stays, and a table that is right
-    already is left alone. The last line says how many real servers are in.
+    already is left alone. The last line says how many real servers are in, after a failure too.
     """
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
     checks = _checks(given, variables_of(given, watches_in(found)))
     steps = lifecycle.start(director, found, _who(), checks, _kept_out(found))
-    done = _taken(steps, _who())
+    done = _taken(director, found, steps, _who())
     remarks = [*warnings_of(found), *done.remarks]
-    remarks += run_fallback_commands(director, found.services)
-    if lifecycle.masquerades(found):
-        remarks += _forward_packets()
-    remarks += _synchronise(director, "master", given)
-    told = _told(done, remarks, _who(), found)
-    return told._replace(stdout=f"{told.stdout}{done.in_now}\n")
+    if done.failure is None:
+        remarks += run_fallback_commands(director, found.services)
+        if lifecycle.masquerades(found):
+            remarks += _forward_packets()
+        remarks += _synchronise(director, "master", given)
+    return _told(done, remarks, _who(), found)
 
 
 @command("reload")
@@ -116,11 +117,11 @@ def reload_command(file: str, **given: Any) -> Outcome:
     """Bring the table to FILE with the least change.
 
     Real servers that are new are checked first. A file with a fault changes nothing, and what a
-    drain, a cause or a slow start has made of a weight stays.
+    drain, a cause or a slow start has made of a weight stays. The last line is that of start.
     """
     found, done = _reload(file, given, _who(), lambda file: variables_of(given, watches_in(file)))
     remarks = [*warnings_of(found), *done.remarks]
-    if lifecycle.masquerades(found):
+    if done.failure is None and lifecycle.masquerades(found):
         remarks += _forward_packets()
     return _told(done, remarks, _who(), found)
 
@@ -136,8 +137,8 @@ def _reload(
     check_names(found, before)
     checks = _checks(given, compared(found))
     steps = lifecycle.reload(director, found, who, checks, _kept_out(found))
-    done = _taken(steps, who)
-    wrong = run_fallback_commands(director, found.services)
+    done = _taken(director, found, steps, who)
+    wrong = [] if done.failure else run_fallback_commands(director, found.services)
     return found, done._replace(remarks=[*done.remarks, *wrong])
 
 
@@ -146,9 +147,12 @@ def reloaded(
 ) -> DirectorFile:
     """Bring the table to a file, tell syslog of it, and return the file.
 
-    ``compared`` are the variables by which web servers' answers are compared.
+    ``compared`` are the variables by which web servers' answers are compared. NotDoneError where
+    the table could not be brought there.
     """
     found, done = _reload(file, given, who, lambda _: compared)
+    if done.failure is not None:
+        raise done.failure
     _told(done, [*warnings_of(found), *done.remarks], who, found)
     return found
 
@@ -174,7 +178,8 @@ def stop_command(file: str, **given: Any) -> Outcome:
         remarks.append(str(error))
     director = director_of(given, _JOURNAL_DAYS)
     try:
-        done = _taken([lifecycle.stop(director, candidates(file), services, _who())], _who())
+        done = lifecycle.stop(director, candidates(file), services, _who())
+        _log_changes(done.changes, _who())
         remarks += _synchronise(director, "backup", given)
     except NoKernelError as error:
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
@@ -282,16 +287,38 @@ def _with_progress(
             yield batch
 
 
-def _taken(steps: Iterable[setup.Outcome], who: str) -> setup.Outcome:
-    """Take steps one after the other, tell syslog of each, and return what they come to."""
+def _taken(
+    director: Director, file: DirectorFile, steps: Iterable[setup.Outcome], who: str
+) -> setup.Outcome:
+    """Take steps one after the other, tell syslog of each, and return what they come to.
+
+    Those after one that fails are left out.
+    """
     changes: list[Change] = []
     troubles: dict[str, LvsalertError] = {}
     last = setup.Outcome((), (), ())
-    for last in steps:
-        log(NAME, "notice", [describe(change, who) for change in last.changes])
-        changes += last.changes
-        troubles.update((str(each), each) for each in last.troubles)
+    try:
+        for last in steps:
+            _log_changes(last.changes, who)
+            changes += last.changes
+            troubles.update((str(each), each) for each in last.troubles)
+    except NotDoneError as error:
+        last = last._replace(failure=error, in_now=_in_now(director, file))
     return last._replace(changes=changes, troubles=list(troubles.values()))
+
+
+def _log_changes(changes: Iterable[Change], who: str) -> None:
+    log(NAME, "notice", [describe(change, who) for change in changes])
+
+
+def _in_now(director: Director, file: DirectorFile) -> str:
+    """Return how many real servers of a file the table has in, nothing where it cannot be read."""
+    try:
+        return setup.in_now(file, director.door.read())
+    except NoKernelError:
+        return setup.in_now(file, {})
+    except IpvsadmError:
+        return ""
 
 
 def _synchronise(director: Director, role: str, given: Mapping[str, Any]) -> list[str]:
@@ -321,13 +348,25 @@ def _told(
 
     What of ``file`` could not be set up is an error, though all the rest is done.
     """
+    failure = done.failure
     lines = [describe(change, who) for change in done.changes]
+    if not lines and failure is None:
+        lines.append("nothing to change")
+    if done.in_now:
+        lines.append(done.in_now)
     lacking = [] if file is None else left_out(file)
-    said = [printable(each) for each in (*remarks, *lacking)]
-    said += [f"not remembered: {printable(str(each))}" for each in done.troubles]
+    said = [*remarks, *lacking, *(f"not remembered: {each}" for each in done.troubles)]
+    if failure is not None:
+        said.append(str(failure))
+    said = list(map(printable, said))
     log(NAME, "warning", said)
     errors = "".join(f"{NAME}: {each}\n" for each in said)
-    return Outcome(1 if lacking else 0, "".join(f"{line}\n" for line in lines), errors)
+    status = 1 if lacking else 0
+    return Outcome(
+        status if failure is None else failure.status,
+        "".join(f"{line}\n" for line in lines),
+        errors,
+    )
 
 
 def left_out(file: DirectorFile) -> list[str]:

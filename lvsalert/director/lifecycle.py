@@ -12,6 +12,7 @@ from typing import Callable
 
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.setup import FirstCheck, Outcome, Setup, kept, set_up
+from lvsalert.errors import IpvsadmError
 from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import DirectorFile, FileService
 from lvsalert.ldirectord.watches import Watch, check_of, shared_watches
@@ -76,7 +77,8 @@ def _in_steps(
 ) -> Iterator[Outcome]:
     """Bring the table to the file step by step, as the checks of real servers come in.
 
-    One that several services have alike is made once.
+    One that several services have alike is made once. Where ipvsadm refuses a step, the last one
+    asks for it again and raises, so that what is refused keeps nobody out who is checked later.
     """
     if probe is None:
         yield set_up(director, setup)
@@ -88,6 +90,7 @@ def _in_steps(
             setup.checked[virtual] = []
             setup.waiting[virtual] = {server.endpoint for each in group for server in each.servers}
     askers = list(alike.values())
+    is_refused = False
     for batch in probe([each[0][1] for each in askers]):
         for number, check in batch:
             for virtual, watch in askers[number]:
@@ -96,8 +99,13 @@ def _in_steps(
                 setup.waiting[virtual].difference_update(
                     server.endpoint for server in found.watch.servers
                 )
-        if any(setup.waiting.values()):
-            yield set_up(director, setup)
+        if any(setup.waiting.values()) and not is_refused:
+            try:
+                done = set_up(director, setup)
+            except IpvsadmError:
+                is_refused = True
+            else:
+                yield done
     setup.waiting.clear()
     yield set_up(director, setup)
 

@@ -14,7 +14,7 @@ from lvsalert.director.file_rules import forget_before, with_thresholds
 from lvsalert.director.policy import Member, Rules, Want, decide
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
 from lvsalert.director.verdicts import Source, Verdict, take_checks
-from lvsalert.errors import LvsalertError
+from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Endpoint, Service, Table
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
@@ -40,13 +40,14 @@ class FirstCheck(NamedTuple):
 class Outcome(NamedTuple):
     """What was done: the changes, what could not be remembered, and what the user should know.
 
-    ``in_now`` says how many of the real servers are in.
+    ``in_now`` says how many of the real servers are in, ``failure`` why not all of it was done.
     """
 
     changes: Sequence[Change]
     troubles: Sequence[LvsalertError]
     remarks: Sequence[str]
     in_now: str = ""
+    failure: NotDoneError | None = None
 
 
 def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
@@ -118,7 +119,7 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
         remarks += wanted.remarks
         options = setup.options(service)
         ledger.set_run(LastRun(str(service.virtual), DIRECTOR, "", setup.begun, options))
-    told = remarks if setup.is_last else [], _count(file, desired)
+    told = remarks if setup.is_last else [], in_now(file, desired)
     return Proposal(desired, Author(setup.who, setup.why, reasons), told)
 
 
@@ -141,11 +142,11 @@ def _take_out_former(desired: Table, ledger: Ledger, file: DirectorFile) -> None
         ledger.forget_run(virtual, DIRECTOR)
 
 
-def _count(file: DirectorFile, desired: Table) -> str:
-    """Return how many of the file's real servers are in."""
-    are_in = known = 0
+def in_now(file: DirectorFile, table: Table) -> str:
+    """Return how many of the file's real servers are in, of those without an address too."""
+    are_in, known = 0, file.left_out
     for service in file.services:
-        standing = desired.get(service.virtual)
+        standing = table.get(service.virtual)
         have = {} if standing is None else standing.real_servers
         known += len(service.endpoints)
         are_in += sum(1 for each in service.endpoints if each in have and have[each].weight)

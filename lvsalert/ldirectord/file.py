@@ -72,7 +72,8 @@ class DirectorFile(NamedTuple):
     """A whole file: where it was found, what it says, its services, and its text.
 
     ``names`` are the addresses of its names; ``unresolved`` tells of each that has none, and what
-    it names is left out. ``remembered`` tells of those that have the address that they had before.
+    it names is left out, ``left_out`` real servers in all. ``remembered`` tells of those that have
+    the address that they had before.
     """
 
     path: str
@@ -82,6 +83,7 @@ class DirectorFile(NamedTuple):
     names: Mapping[str, str] = {}
     unresolved: Mapping[str, LvsalertError] = {}
     remembered: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def find(name: str) -> str:
@@ -180,8 +182,14 @@ def _but_for_address(each: VirtualService | ConfiguredService) -> tuple[object, 
 
 def _file(path: str, text: str, config: Config, resolver: Resolver) -> DirectorFile:
     found = [_resolved(each, resolver) for each in config.services]
+    lost = [
+        max(1, len(_addresses(line, service.family, resolver)))
+        for service, each in zip(config.services, found)
+        for line in service.real_servers
+        if each is None or line not in {server.configured for server in each.servers}
+    ]
     told = resolver.used, resolver.errors, tuple(resolver.remarks.values())
-    return DirectorFile(path, config, tuple(filter(None, found)), text, *told)
+    return DirectorFile(path, config, tuple(filter(None, found)), text, *told, sum(lost))
 
 
 def _virtual(service: ConfiguredService, resolver: Resolver) -> VirtualService | None:

@@ -139,6 +139,27 @@ def test_a_silent_server_holds_up_nobody(machine: Machine, network: Network) -> 
     assert done.stdout.splitlines()[-1] == "1 of 2 in"
 
 
+TWO_SERVICES = CHECKED.replace("192.0.2.1", "192.0.2.3").replace("10.0.0.3", "10.0.0.4") + CHECKED
+
+
+@pytest.mark.parametrize("slow", [[], ["192.0.2.2"]], ids=["at once", "step by step"])
+def test_a_service_that_is_refused_keeps_no_other_out(
+    machine: Machine, network: Network, slow: list[str]
+) -> None:
+    """It is an error that ipvsadm tells, all else is done, and at the end is how many are in."""
+    machine.write(TWO_SERVICES)
+    network.slow = slow
+    refuse = '[ "$1" != -R ] || exec sh -c "grep -v 10.0.0.4 | $honest -R && exit 2"'
+    machine.use(refuse, 'exec $honest "$@"')
+    done = machine.with_file("start")
+    assert (done.status, machine.kernel.rules) == (1, RULES)
+    assert "first '-A -t 10.0.0.4:80 -s wlc'" in done.stderr
+    assert done.stdout == "2 of 4 in\n"
+    assert done.stderr.splitlines()[-1].removeprefix("lvs-director: ") in machine.told
+    reloaded = machine.with_file("reload")
+    assert (reloaded.status, reloaded.stdout) == (1, "2 of 4 in\n")
+
+
 def test_a_service_waits_for_its_first_good_server(machine: Machine, network: Network) -> None:
     """Until then it does not stand, so that its fallback gets nobody who need not go there."""
     machine.write(CHECKED + "    fallback = 192.0.2.9:80 gate\n")
@@ -202,7 +223,8 @@ def test_a_check_that_cannot_tell_takes_nobody_out(machine: Machine, network: Ne
 def test_a_right_table_is_left_alone(machine: Machine) -> None:
     """A second start and a reload write nothing."""
     machine.with_file("start")
-    for command, said in (("start", "2 of 2 in\n"), ("reload", "")):
+    for command in ("start", "reload"):
+        said = "nothing to change\n2 of 2 in\n"
         assert machine.with_file(command) == (0, said, "", None)
     assert machine.batches == 1
 
@@ -231,6 +253,7 @@ def test_reload_changes_the_least(machine: Machine, network: Network) -> None:
     assert done.stdout.splitlines() == [
         "director root: tcp 10.0.0.3:80: 192.0.2.9:80 was out, is dr weight 7",
         "director root: tcp 10.0.0.3:80: 192.0.2.1:80 was dr weight 5, is out",
+        "2 of 2 in",
     ]
     machine.write(CHECKED)
     network.dead = {"192.0.2.1"}
@@ -277,6 +300,7 @@ def test_a_name_without_an_address_is_left_out(machine: Machine) -> None:
     assert (done.status, machine.servers) == (1, {"192.0.2.1:80": "-g -w 5"})
     told = f"{machine.file}:3: web2: no address found: left out until it has one"
     assert done.stderr == f"lvs-director: {told}\n"
+    assert done.stdout.splitlines()[-1] == "1 of 2 in"
     machine.names["web2"] = ["192.0.2.2"]
     assert machine.with_file("start").status == 0
     assert machine.kernel.rules == RULES
@@ -351,8 +375,8 @@ def test_everything_of_the_file_is_in_the_table(machine: Machine) -> None:
     table = machine.kernel.table
     web = next(each for each in table.values() if each.virtual.port == 80)
     assert web.real_servers["192.0.2.2", 80][4:6] == (10, 5)
-    assert machine.with_file("reload").stdout == ""
-    assert machine.with_file("start").stdout == "5 of 6 in\n"
+    for command in ("reload", "start"):
+        assert machine.with_file(command).stdout == "nothing to change\n5 of 6 in\n"
     assert machine.batches == 1
 
 

@@ -197,11 +197,12 @@ def test_success_puts_in(director: Syncing) -> None:
 
 
 def test_second_sync_changes_nothing(director: Syncing) -> None:
-    """Where ledger and table are as mon says, they stay."""
+    """Where ledger and table are as mon says, they stay, and that is said."""
     with played(says(fails(director, "192.0.2.2"))) as mon:
         director.sync(mon)
         before, batches = director.whole, director.batches
-        assert director.sync(mon).stdout == f"www/http: {WEB}: fail in mon\n"
+        said = f"www/http: {WEB}: fail in mon\nnothing to change\n"
+        assert director.sync(mon).stdout == said
     assert (director.whole, director.batches) == (before, batches)
 
 

@@ -112,6 +112,7 @@ def test_a_name_without_an_address_leaves_out_what_it_names(
     assert {key: str(error) for key, error in found.unresolved.items()} == {
         f"4 {name}": f"{path}:{line}: {name}: no address found"
     }
+    assert found.left_out == (2 if left is None else 1)
 
 
 @pytest.mark.parametrize(
