@@ -19,6 +19,8 @@ from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_li
 
 # For ipvsadm, and for another run that has the table for itself.
 _SECONDS = 5.0
+_NO_MON = "there is no user mon here yet"
+_GET_MON = "install mon (apt-get install mon)"
 _SET = re.compile(r"^(net/\S+)=1$", re.MULTILINE)
 _PAGE = re.compile(r"/man/man\d/[^/]+\.\d$")
 _prefix = option(
@@ -69,11 +71,15 @@ def install_command(**given: Any) -> Outcome:
     """Write mon's plugins so that they run with this interpreter and its packages.
 
     A file that was written or edited by somebody else is not touched, and then nothing is written.
+    --systemd and --heartbeat need mon's user, so mon has to be installed before.
     """
     user = access.account(given["mon_user"])
+    lacks_mon = given["mon_user"] is None and user.name == access.NOBODY
     destination = _destination(given["prefix"], given["root"])
     systemd, heartbeat, dry_run = given["systemd"], given["heartbeat"], given["dry_run"]
     via = tuple(dict.fromkeys(given["via"]))
+    if lacks_mon and (systemd or heartbeat):
+        raise NotDoneError(f"{_NO_MON}: {_GET_MON}, then run this again, or name it by --mon-user")
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
@@ -92,8 +98,13 @@ def install_command(**given: Any) -> Outcome:
         lines += [_line(*done)] if done is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(destination.prefix, _text(destination.on_disk(MON_CF)))
+    if lacks_mon:
+        lines += ["", f"{_NO_MON}: {_GET_MON}, then lvs-director check says what is left to do"]
     settings = [f"sysctl -p {VIA_FILE}"] if via else []
-    return Outcome(0, _joined([*lines, *_commands(settings, systemd=systemd)]))
+    starts_mon = systemd and not heartbeat
+    return Outcome(
+        0, _joined([*lines, *_commands(settings, systemd=systemd, starts_mon=starts_mon)])
+    )
 
 
 def _destination(prefix: str, root: str) -> install.Destination:
@@ -134,7 +145,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _commands(settings: Sequence[str], *, systemd: bool) -> list[str]:
+def _commands(settings: Sequence[str], *, systemd: bool, starts_mon: bool) -> list[str]:
+    """Return what is to be run after an installation; with heartbeat mon is not started at boot."""
     if not systemd:
         return ["", "After that, run:", *settings] if settings else []
     return [
@@ -145,6 +157,7 @@ def _commands(settings: Sequence[str], *, systemd: bool) -> list[str]:
         "systemctl daemon-reload",
         "systemctl enable --now lvsalert.socket",
         "systemctl try-restart lvsalert",
+        *(["systemctl enable mon"] if starts_mon else []),
         "systemctl restart mon",
     ]
 

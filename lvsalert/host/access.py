@@ -12,7 +12,11 @@ from typing import NamedTuple
 from lvsalert.errors import UsageError
 
 READ = stat.S_IROTH
+WRITE = stat.S_IWOTH
 RUN = stat.S_IXOTH
+NOBODY = "nobody"
+"""Who stands for mon's user where mon is not installed yet: what is open to it is open to mon."""
+
 # Until a user that is tried as has answered, in seconds.
 _TIMEOUT = 30.0
 
@@ -31,7 +35,7 @@ def account(name: str | None = None) -> Account:
 
     UsageError where there is no such user.
     """
-    for each in (name,) if name is not None else ("mon", "nobody"):
+    for each in (name,) if name is not None else ("mon", NOBODY):
         try:
             found = pwd.getpwnam(each)
         except KeyError:
@@ -83,8 +87,9 @@ def run_as(user: Account, argv: list[str]) -> str | None:
 def first_closed(user: Account, path: Path, need: int) -> Path | None:
     """Return the first folder or file that keeps ``user`` from ``path``, or None.
 
-    ``need`` is READ, RUN or both, for what lies at the end; on the way there, through symbolic
-    links, every folder has to be open. It is judged by owner, group and mode (path_resolution(7)).
+    ``need`` is READ, WRITE, RUN or more of them, for what lies at the end; on the way there,
+    through symbolic links, every folder has to be open. It is judged by owner, group and mode
+    (path_resolution(7)).
     """
     while True:
         parent = path.parent.resolve()

@@ -55,6 +55,7 @@ def run(subject: Subject) -> list[Finding]:
         *_table(door),
         _icmp(),
         _lock(subject.state_dir, user),
+        *_state(Path(subject.state_dir), user),
         *_search(Path(subject.mon_cf)),
         *_running(subject.mon_cf),
         _interpreter(user),
@@ -142,6 +143,21 @@ def _lock(state_dir: str, user: access.Account) -> Finding:
         todo = f"be {user.name} or root; as root: chown -R {user.name}: {owned}"
         return Finding("lock", str(error), todo)
     return Finding("lock", path if in_its_place else f"{path}, as there is no {state_dir}")
+
+
+def _state(state_dir: Path, user: access.Account) -> Iterator[Finding]:
+    """Look whether mon's alerts can remember what they do; who may not look leaves it out."""
+    try:
+        for path in (state_dir, *state_dir.iterdir()):
+            need = access.READ | access.WRITE | (access.RUN if path.is_dir() else 0)
+            closed = access.first_closed(user, path, need)
+            if closed is not None:
+                found = f"{closed} is closed to the user {user.name}, who has to write {path}"
+                yield Finding("state", found, f"as root: chown -R {user.name}: {state_dir}")
+                return
+    except OSError:
+        # What another run removes at this moment is no fault either.
+        return
 
 
 def _search(mon_cf: Path) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -192,6 +193,22 @@ def test_a_lock_that_is_held_is_usable(folder: Path) -> None:
     with Ipvsadm("", 0).locked(str(folder / "lock"), 0):
         told = about(checked("--state-dir", str(folder)), "lock")
     assert told == f"ok      lock         {folder}/lock"
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give a file away")
+def test_a_state_directory_that_mon_cannot_write(folder: Path) -> None:
+    """A file in it that belongs to another user is named: no alert could remember anything."""
+    user = access.account()
+    argv = ("--state-dir", str(folder))
+    (folder / "ledger.db").touch(mode=0o640)
+    os.chown(folder, user.uid, user.gid)
+    done = lvs_director.run(["check", *argv], {}, str)
+    assert about(done, "state") == (
+        f"failed  state        {folder}/ledger.db is closed to the user {user.name},"
+        f" who has to write {folder}/ledger.db\n{HERE}as root: chown -R {user.name}: {folder}"
+    )
+    os.chown(folder / "ledger.db", user.uid, user.gid)
+    assert "\nfailed  state " not in lvs_director.run(["check", *argv], {}, str).stdout
 
 
 def test_a_missing_state_directory_is_told(folder: Path) -> None:

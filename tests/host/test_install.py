@@ -169,8 +169,10 @@ def test_systemd_gives_the_service_what_it_needs(tree: Path) -> None:
     assert {"StateDirectory=lvsalert", "StateDirectoryMode=0770"} <= set(lines)
     assert told.endswith(
         "\nsystemctl daemon-reload\nsystemctl enable --now lvsalert.socket"
-        "\nsystemctl try-restart lvsalert\nsystemctl restart mon\n"
+        "\nsystemctl try-restart lvsalert\nsystemctl enable mon\nsystemctl restart mon\n"
     )
+    told = put_in(tree, "--systemd", "--heartbeat").stdout
+    assert told.endswith("\nsystemctl try-restart lvsalert\nsystemctl restart mon\n")
     assert (tree / "var/lib/lvsalert").stat().st_mode & 0o7777 == 0o770
 
 

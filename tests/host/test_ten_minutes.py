@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.debian import RELEASES, copy_checkout, system
+from tests.harness.debian import RELEASES, System, copy_checkout, system
 from tests.harness.places import CHECKOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Callable
 
+DEMO = (CHECKOUT / "examples" / "demo").read_text(encoding="utf-8")
+NO_MON = "there is no user mon here yet: install mon (apt-get install mon), then"
+AGAIN = "run this again, or name it by --mon-user"
+AFTERWARDS = "lvs-director check says what is left to do"
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("mmdebstrap", "systemd-nspawn"))),
@@ -38,7 +42,7 @@ def block(text: str) -> str:
 def test_a_fresh_system_has_a_watched_service(
     release: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Packages, install, two lines, the first mon.cf, restart; then a server dies and returns.
+    """The demo; packages, install, two lines, the first mon.cf, restart; a server dies and returns.
 
     The kernel is this machine's, so that its modules and its table are not the container's.
     """
@@ -48,6 +52,7 @@ def test_a_fresh_system_has_a_watched_service(
     copy_checkout(tmp_path)
     begun = time.monotonic()
     with system(release, f"{tmp_path}:/root/lvsalert") as debian:
+        _see_the_demo(debian)
         debian.install(*named)
         said = ""
         for line in block(installing).splitlines():
@@ -66,6 +71,7 @@ def test_a_fresh_system_has_a_watched_service(
                 debian.shell(line)
         debian.wait_for("192.168.0.1", "192.168.0.2")
         record_property(f"{release}: from nothing to a watched service", _seconds(begun))
+        assert debian.does("systemctl", "is-enabled", "mon") == "enabled\n"
         checked = debian.run("/opt/lvsalert/bin/lvs-director", "check").stdout
         assert re.search(r"(?m)^ok +mon +process \d+, as mon, with CAP_NET_ADMIN", checked), checked
         killed = time.monotonic()
@@ -76,6 +82,69 @@ def test_a_fresh_system_has_a_watched_service(
         assert "192.168.0.2:80 of tcp 10.0.0.3:80 is out" in why
         debian.serve_web(2)
         debian.wait_for("192.168.0.1", "192.168.0.2")
+
+
+def _see_the_demo(debian: System) -> None:
+    """What it installs is neither started nor will be at boot, and what it starts is gone.
+
+    It fetches packages by apt and by pip, here beforehand: its own addresses are to be the
+    container's.
+    """
+    (packages,) = re.findall(r"(?m)^examples/install-packages .*", DEMO)
+    fetch = (
+        "python3 -m venv /tmp/fetch && /tmp/fetch/bin/pip download -q -d /tmp/wheels . setuptools"
+    )
+    debian.shell(f"cd /root/lvsalert; {packages}; {fetch}", outside=True)
+    demo = block(section("Try it")).strip()
+    said = debian.shell(f"cd /root/lvsalert; PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheels {demo}")
+    assert said.endswith("Nothing is left running.\n"), said
+    for unit in ("mon", "nginx"):
+        assert debian.run("systemctl", "is-enabled", unit).stdout == "disabled\n"
+        assert debian.run("systemctl", "is-active", unit).stdout == "inactive\n"
+    assert debian.run("pgrep", "--list-full", "--full", "mon -c|nginx|lvs-director").stdout == ""
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_pipx_and_a_mon_that_comes_later(release: str, tmp_path: Path) -> None:
+    """Before mon is there install says so, units and state directory wait for its user.
+
+    The programs are on PATH, and mon's user can run the plugins.
+    """
+    copy_checkout(tmp_path)
+    with system(release, f"{tmp_path}:/root/lvsalert") as debian:
+        debian.install("pipx", "ipvsadm", "netbase")
+        _brings_no_pacemaker(debian)
+        (pipx,) = re.findall(r"`(PIPX_HOME=.*?)`", section("Install"))
+        debian.shell(f"cd /root/lvsalert; {pipx}", outside=True)
+        refused = debian.run("lvs-director", "install", "--systemd", "--heartbeat")
+        assert (refused.returncode, refused.stdout) == (1, f"lvs-director: {NO_MON} {AGAIN}\n")
+        left = "! test -e /usr/local/lib/mon; ! test -e /var/lib/lvsalert; ! test -e /etc/ha.d"
+        debian.shell(f"{left}; ! test -e /etc/systemd/system/lvsalert.socket")
+        assert debian.does("lvs-director", "install").endswith(f"\n{NO_MON} {AFTERWARDS}\n")
+        debian.install("mon")
+        debian.stand_in("/opt/pipx/venvs/lvsalert/bin/python")
+        said = debian.does("lvs-director", "install", "--systemd")
+        lines = re.findall(r"(?m)^(?:mondir|alertdir) = .*", said)
+        debian.write("/etc/mon/mon.cf", "\n".join([*lines, block(section("A first mon.cf"))]))
+        debian.shell(said.partition("After that, run:\n")[2].replace("modprobe", ": modprobe"))
+        debian.serve_web(1)
+        debian.wait_for("192.168.0.1")
+        assert debian.does("stat", "-c", "%U %G %a", "/var/lib/lvsalert") == "mon mon 770\n"
+        checked = debian.does("lvs-director", "check")
+        assert re.search(r"(?m)^ok +mon +process \d+, as mon, with CAP_NET_ADMIN", checked), checked
+        debian.shell("test -s /var/lib/lvsalert/ledger.db; lvs-alert --version")
+        as_mon = ("setpriv", "--reuid=mon", "--regid=mon", "--init-groups")
+        plugin = ("/usr/local/lib/mon/mon.d/http.monitor", "192.168.0.1")
+        assert debian.does(*as_mon, *plugin).startswith("\n")
+
+
+def _brings_no_pacemaker(debian: System) -> None:
+    """The command for heartbeat leaves out what apt would bring, and start, with it."""
+    page = (CHECKOUT / "docs" / "high-availability.md").read_text(encoding="utf-8")
+    (install,) = re.findall(r"(?m)^apt-get install .* heartbeat .*", page)
+    lean = install.replace("apt-get", "apt-get --simulate")
+    assert "\nInst pacemaker " not in debian.shell(lean)
+    assert "\nInst pacemaker " in debian.shell(lean.replace("--no-install-recommends", ""))
 
 
 def _seconds(begun: float) -> str:
