@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import re
@@ -67,10 +68,19 @@ def _make(release: str) -> Path:
     return root
 
 
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Have other processes that share the tests wait, so that ``what`` is made once."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @functools.lru_cache(1)
 def roots() -> dict[str, Path]:
     """Return the fresh roots by release."""
-    with ThreadPoolExecutor() as pool:
+    with alone("systems"), ThreadPoolExecutor() as pool:
         return dict(zip(RELEASES, pool.map(_make, RELEASES)))
 
 

@@ -10,16 +10,18 @@ import pytest
 from tests.lab import packages
 from tests.lab.remote import (
     LONG,
+    NEWER,
     SCENARIOS,
     SECONDS,
     Guests,
     Scenario,
     in_guest,
+    is_for_newer,
     run_what_is_left,
     write_report,
 )
 
-GUESTS = pytest.StashKey[Guests]()
+GUESTS = pytest.StashKey[tuple[Guests, Guests]]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
 
@@ -29,13 +31,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the same guests for the whole run."""
-    config.stash[GUESTS] = Guests()
+    """Have the same guests for the whole run, on either kernel."""
+    config.stash[GUESTS] = (Guests(), Guests(NEWER))
+    config.pluginmanager.register(Doubles())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Switch them off."""
-    config.stash[GUESTS].close()
+    for guests in config.stash[GUESTS]:
+        guests.close()
+
+
+class Doubles:
+    """Adds the scenarios that happen on the newer kernel too, before any are chosen by name."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Do it on the host."""
+        _, newer = config.stash[GUESTS]
+        if not in_guest():
+            items += [Scenario.of(item, newer) for item in items if is_for_newer(item)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -45,16 +62,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if config.option.quick:
         _leave_long_ones_out(config, items)
-    guests = config.stash[GUESTS]
+    guests, _ = config.stash[GUESTS]
     reason = packages.why_not()
     for index, item in enumerate(items):
         if not item.path.is_relative_to(SCENARIOS):
             continue
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=f"the lab is left out: {reason}"))
-        else:
-            items[index] = Scenario.of(item, guests)
-            guests.names.append(item.nodeid)
+            continue
+        scenario = item if isinstance(item, Scenario) else Scenario.of(item, guests)
+        items[index] = scenario
+        scenario.guests.names.append(scenario.there)
 
 
 def _leave_long_ones_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -76,7 +94,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         # Of processes that share the tests, one has the scenarios, and begins when it does.
         if not hasattr(session.config, "workerinput"):
             with contextlib.suppress(Exception):
-                session.config.stash[GUESTS].begin()
+                for guests in session.config.stash[GUESTS]:
+                    guests.begin()
         return None
     run_what_is_left(session.items)
     return True

@@ -1,7 +1,9 @@
-"""The guest's kernel: Debian's stock one, unpacked into a cache folder and never installed."""
+"""The guest's kernel: a Debian's stock one, unpacked into a cache folder and never installed."""
 
 from __future__ import annotations
 
+import functools
+import lzma
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness import debian
 from tests.lab import hot, packages
 from tests.lab.hot import Entry
 
@@ -43,24 +46,37 @@ class Kernel:
     def initramfs(self) -> bytes:
         """Return a cpio archive with busybox, the init script and what it loads."""
         needed = _in_order_of_need(self, BOOT_MODULES)
-        order = "".join(f"{module.name}\n" for module in needed)
+        order = "".join(f"{module.name.removesuffix('.xz')}\n" for module in needed)
         trees = "".join(f"{tree}\n" for tree in hot.trees())
         entries = {name: Entry(stat.S_IFDIR | 0o755) for name in FOLDERS}
         entries["bin/busybox"] = _file(0o755, Path("/bin/busybox").read_bytes())
         entries["init"] = _file(0o755, INIT.read_bytes())
         entries["modules/order"] = _file(0o644, order.encode())
         entries["trees"] = _file(0o644, trees.encode())
-        entries.update({f"modules/{each.name}": _file(0o644, each.read_bytes()) for each in needed})
+        for each in needed:
+            name = each.name.removesuffix(".xz")
+            data = each.read_bytes()
+            is_packed = name != each.name
+            data = lzma.decompress(data) if is_packed else data
+            entries[f"modules/{name}"] = _file(0o644, data)
         entries.update({f"upper/{name}": entry for name, entry in hot.entries().items()})
         return cpio(entries)
 
 
-def prepare() -> Kernel:
-    """Return the kernel in the cache, downloaded first where it is not there."""
-    done = sorted(CACHE.glob("kernel-*/complete"))
-    if not done:
-        return _unpack(_newest_package())
-    return _at(done[-1].parent)
+def prepare(release: str | None = None) -> Kernel:
+    """Return a kernel in the cache, downloaded first where it is not there.
+
+    It is that of this machine's Debian, or of the one called ``release``.
+    """
+    kernels = "kernel" if release is None else f"{release}-kernel"
+    with debian.alone(kernels), tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        done = sorted(CACHE.glob(f"{kernels}-*/complete"))
+        if done:
+            return _at(done[-1].parent)
+        download = _download if release is None else functools.partial(_download_of, release)
+        archive = download(Path(folder))
+        package = archive.name.partition("_")[0].replace("%2b", "+")
+        return _unpack(archive, CACHE / f"{kernels}-{package}")
 
 
 def _at(root: Path) -> Kernel:
@@ -69,39 +85,61 @@ def _at(root: Path) -> Kernel:
     return Kernel(root, image.name.removeprefix("vmlinuz-"))
 
 
+def _newest(depends: str) -> str | None:
+    """Name the package that linux-image-amd64 stands for, by what apt-cache says of it."""
+    found = re.search(r"Depends: (linux-image-\d\S*-amd64)$", depends, re.MULTILINE)
+    return found and found[1]
+
+
 def _newest_package() -> str:
     """Name the package that linux-image-amd64 stands for today."""
     for attempt in (1, 2):
         text = packages.run_apt("apt-cache", "depends", "linux-image-amd64")
-        found = re.search(r"Depends: (linux-image-\d\S*-amd64)$", text, re.MULTILINE)
+        found = _newest(text)
         if found:
-            return found[1]
+            return found
         if attempt == 1:
             packages.refresh()
     raise RuntimeError(f"apt knows no kernel behind linux-image-amd64:\n{text}")
 
 
-def _unpack(package: str) -> Kernel:
-    """Download a kernel package and unpack it; the marker file is the last thing written."""
-    root = CACHE / f"kernel-{package}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        work = Path(folder)
-        try:
-            packages.run_apt("apt-get", "download", "-q", package, cwd=work)
-        except RuntimeError:
-            # The list may be older than what the mirror still has.
-            packages.refresh()
-            packages.run_apt("apt-get", "download", "-q", package, cwd=work)
-        (archive,) = work.glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", archive, work / "root"], check=True)
-        (release,) = (entry.name for entry in (work / "root/lib/modules").iterdir())
-        subprocess.run(["depmod", "-b", work / "root", release], check=True)
-        (work / "root/complete").touch()
-        # mkdtemp keeps others out, and dpkg-deb copies that; the guest's mon reads modules too.
-        (work / "root").chmod(0o755)
-        shutil.rmtree(root, ignore_errors=True)
-        (work / "root").rename(root)
+def _download(work: Path) -> Path:
+    """Download the package of this machine's Debian."""
+    package = _newest_package()
+    try:
+        packages.run_apt("apt-get", "download", "-q", package, cwd=work)
+    except RuntimeError:
+        # The list may be older than what the mirror still has.
+        packages.refresh()
+        packages.run_apt("apt-get", "download", "-q", package, cwd=work)
+    (archive,) = work.glob("*.deb")
+    return archive
+
+
+def _download_of(release: str, work: Path) -> Path:
+    """Download the package of another Debian, by a system of that one."""
+    with debian.system(release, f"{work}:/work") as system:
+        system.does("apt-get", "update", outside=True)
+        package = _newest(system.does("apt-cache", "depends", "linux-image-amd64"))
+        system.shell(f"cd /work; apt-get download -q {package}", outside=True)
+    (archive,) = work.glob("*.deb")
+    return archive
+
+
+def _unpack(archive: Path, root: Path) -> Kernel:
+    """Unpack a kernel package beside itself; the marker file is the last thing written."""
+    made = archive.parent / "root"
+    subprocess.run(["dpkg-deb", "-x", archive, made], check=True)
+    if not (made / "lib").exists():
+        # From Debian 13 on all of it lies in /usr.
+        (made / "lib").symlink_to("usr/lib")
+    (release,) = (entry.name for entry in (made / "lib/modules").iterdir())
+    subprocess.run(["depmod", "-b", made, release], check=True)
+    (made / "complete").touch()
+    # mkdtemp keeps others out, and dpkg-deb copies that; the guest's mon reads modules too.
+    made.chmod(0o755)
+    shutil.rmtree(root, ignore_errors=True)
+    made.rename(root)
     return _at(root)
 
 

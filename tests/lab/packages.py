@@ -8,11 +8,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# What boots the guest, then what runs inside it.
+from tests.harness import debian
+
+# What boots the guest and fetches its kernels, then what runs inside it.
 PACKAGES = (
     "qemu-system-x86",
     "busybox-static",
     "kmod",
+    "mmdebstrap",
+    "systemd-container",
     "iproute2",
     "nftables",
     "ipvsadm",
@@ -45,7 +49,8 @@ def why_not() -> str | None:
 
 def install() -> None:
     """Install the packages that are missing; no service of theirs is started."""
-    subprocess.run([INSTALL, *PACKAGES], stdin=subprocess.DEVNULL, check=True)
+    with debian.alone("packages"):
+        subprocess.run([INSTALL, *PACKAGES], stdin=subprocess.DEVNULL, check=True)
 
 
 def refresh() -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SCENARIOS = Path(__file__).with_name("scenarios")
 REPORTS = "reports"
 SECONDS = "seconds in the guest"
+NEWER = "trixie"
+# What tells of the kernel's table happens on the kernel of this Debian, 13, too.
+_ON_THE_NEWER = ("test_standin.py", "test_tunnel.py", "test_every_way.py")
 # What takes longest begins first, so that no guest is left with it in the end.
 LONG = (
     "test_crash_return_and_standby[heartbeat]",
@@ -53,8 +56,8 @@ def heaviest_first(names: Sequence[str]) -> list[str]:
 class Guest:
     """One guest with a pytest that does what scenarios are left, and what it reported so far."""
 
-    def __init__(self, number: int, names: Sequence[str], taken: Path) -> None:
-        self._machine = Machine(kernel.prepare(), together=taken)
+    def __init__(self, number: int, names: Sequence[str], taken: Path, release: str | None) -> None:
+        self._machine = Machine(kernel.prepare(release), together=taken)
         left_out = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
         argv = [sys.executable, "-m", "pytest", "-q", *left_out]
         self._machine.start([*argv, *names], {IN_GUEST: str(number)})
@@ -89,10 +92,14 @@ class Guest:
 
 
 class Guests:
-    """The guests that share the chosen scenarios. Each takes the first that none has taken yet."""
+    """The guests that share the chosen scenarios. Each takes the first that none has taken yet.
 
-    def __init__(self) -> None:
+    Their kernel is that of this machine's Debian, or of ``release``, of which there is one guest.
+    """
+
+    def __init__(self, release: str | None = None) -> None:
         self.names: list[str] = []
+        self.release = release
         self._guests: list[Guest] = []
         self._taken = Path(tempfile.mkdtemp(prefix="lvsalert-lab-taken-"))
 
@@ -102,9 +109,9 @@ class Guests:
             return
         packages.install()
         self.names = heaviest_first(self.names)
-        count = guests_at_once(len(os.sched_getaffinity(0)), unit())
+        count = 1 if self.release else guests_at_once(len(os.sched_getaffinity(0)), unit())
         for number in range(min(count, len(self.names))):
-            self._guests.append(Guest(number, self.names, self._taken))
+            self._guests.append(Guest(number, self.names, self._taken, self.release))
 
     def outcome(self, name: str) -> list[dict[str, Any]]:
         """Return the reports of a scenario's phases: set-up, call and clean-up.
@@ -135,10 +142,19 @@ class Guests:
         remove_tree(self._taken)
 
 
+def is_for_newer(item: pytest.Item) -> bool:
+    """Tell whether a scenario happens on the newer kernel too."""
+    return item.path.parent == SCENARIOS and item.path.name in _ON_THE_NEWER
+
+
 class Scenario(pytest.Item):
-    """Stands on the host for a test that runs in the guest, under the same name."""
+    """Stands on the host for a test that runs in the guest, under the same name.
+
+    On another release's kernel the name says so.
+    """
 
     guests: Guests
+    there: str
     line: int
 
     @classmethod
@@ -146,7 +162,9 @@ class Scenario(pytest.Item):
         """Return what takes the collected test's place."""
         parent = item.parent
         assert parent is not None
-        made: Scenario = cls.from_parent(parent, name=item.name)
+        on = "" if guests.release is None else f" on {guests.release}"
+        made: Scenario = cls.from_parent(parent, name=f"{item.name}{on}")
+        made.there = item.nodeid
         made.own_markers[:] = item.own_markers
         # Its time runs in the guest.
         made.add_marker(pytest.mark.timeout(0))
@@ -156,7 +174,7 @@ class Scenario(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the guest's verdict and make it ours."""
-        reports = self.guests.outcome(self.nodeid)
+        reports = self.guests.outcome(self.there)
         self.user_properties += [(name, value) for name, value in reports[-1]["told"]]
         self.user_properties.append((SECONDS, sum(each["seconds"] for each in reports)))
         bad = [report for report in reports if report["outcome"] != "passed"]
