@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from lvsalert import checks, commands, openmetrics
-from lvsalert.commands import entry, report_html
+from lvsalert.commands import entry, lvs_director, report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
@@ -22,7 +22,7 @@ from lvsalert.commands.stub import is_monitor, leave_signals
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.commands.together import run_together
 from lvsalert.director import metrics
-from lvsalert.director.outside import Inside, stay_inside
+from lvsalert.director.outside import Inside, need_outside, stay_inside, work_for
 from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
@@ -38,7 +38,7 @@ _ALSO = (
     *("difflib", "encodings.idna", "encodings.unicode_escape", "icmplib", "requests", "ssl"),
     *("syslog", "traceback"),
 )
-_PROGRAMS = frozenset(name for names in PLUGINS.values() for name in names)
+_PROGRAMS = frozenset(name for names in PLUGINS.values() for name in names) | {lvs_director.NAME}
 # What builds the suite needs what only a build has.
 _NEVER = (__name__, "lvsalert.commands.build")
 # The variable of a call that is made again.
@@ -179,6 +179,7 @@ def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes) -> N
         emit = functools.partial(_emit, call, begun, called=called, notes=notes)
         try:
             call.enter()
+            work_for(call.uid)
             entry.run_for(call.program, call.argv, call.stdin, emit)
         except (OSError, Inside):
             call.give_up()
@@ -194,7 +195,14 @@ def _tell_watched(call: Call, called: socket.socket) -> None:
 def _emit(
     call: Call, begun: float, outcome: Outcome, *, called: socket.socket, notes: Notes
 ) -> bool:
-    """Answer a call, and note what it came to."""
+    """Answer a call, and note what it came to.
+
+    What lvs-director could not do it may do outside, and say then what was wrong.
+    """
+    if call.program == lvs_director.NAME:
+        has_failed = outcome.status and not outcome.stdout
+        if has_failed or outcome.stream is not None:
+            need_outside()
     stdout, stderr = entry.encoded(outcome)
     if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
         _call_out(called, call.program, outcome, stdout)

@@ -27,6 +27,7 @@ from lvsalert.commands.table_options import (
 from lvsalert.director import lifecycle, maintenance, setup
 from lvsalert.director.accepted import check_names, news_of
 from lvsalert.director.file_commands import run_fallback_commands
+from lvsalert.director.outside import need_outside
 from lvsalert.director.reconcile import Director, describe
 from lvsalert.director.setup import FirstCheck
 from lvsalert.errors import (
@@ -95,6 +96,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     already is left alone. The last line says how many real servers are in, after a failure too.
     """
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
+    _start_outside(found)
     checks = _checks(given, variables_of(given, watches_in(found)))
     steps = lifecycle.start(director, found, _who(), checks, _kept_out(found))
     done = _taken(director, found, steps, _who())
@@ -175,6 +177,8 @@ def stop_command(file: str, **given: Any) -> Outcome:
     try:
         services = loaded(file, accepted_of(file, given)).services
     except LvsalertError as error:
+        # Root may read it.
+        need_outside()
         remarks.append(str(error))
     director = director_of(given, _JOURNAL_DAYS)
     try:
@@ -182,6 +186,8 @@ def stop_command(file: str, **given: Any) -> Outcome:
         _log_changes(done.changes, _who())
         remarks += _synchronise(director, "backup", given)
     except NoKernelError as error:
+        # Root's ipvsadm loads the module, and may have something to synchronise then.
+        need_outside()
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
     except IpvsadmError as error:
         if shutil.which(given["ipvsadm"]) is not None or os.path.exists(_KERNEL_TABLE):
@@ -219,6 +225,7 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
         try:
             virtuals = [str(service.virtual) for service in load(file, lookup).services]
         except LvsalertError as error:
+            need_outside()
             lines.append(str(error))
             there = [each for each in paths if os.path.isfile(each)]
             virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, there))
@@ -333,6 +340,7 @@ def _synchronise(director: Director, role: str, given: Mapping[str, Any]) -> lis
     except NoKernelError:
         raise
     except IpvsadmError as error:
+        need_outside()
         return [f"connections are not synchronised: {error}"]
     return []
 
@@ -374,17 +382,37 @@ def left_out(file: DirectorFile) -> list[str]:
     return [f"{error}: left out until it has one" for error in file.unresolved.values()]
 
 
+def _start_outside(file: DirectorFile) -> None:
+    """Leave a start to root, before anything is done, where it runs people's programs.
+
+    So is one by which the kernel has to be told to forward packets.
+    """
+    programs = {watch.monitor[0] for watch in watches_in(file)}
+    if "external.monitor" in programs or any(
+        each.configured.fallback_command for each in file.services
+    ):
+        need_outside()
+    if lifecycle.masquerades(file) and any(map(_is_off, _FORWARDING)):
+        need_outside()
+
+
+def _is_off(path: str) -> bool:
+    try:
+        with open(path, encoding="ascii") as switch:
+            return switch.read().strip() == "0"
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def _forward_packets() -> list[str]:
     """Have the kernel forward packets, as masquerading needs; return what went wrong."""
     wrong = []
-    for path in _FORWARDING:
+    for path in filter(_is_off, _FORWARDING):
         try:
-            with open(path, "r+", encoding="ascii") as switch:
-                if switch.read().strip() == "0":
-                    switch.seek(0)
-                    switch.write("1\n")
-        except FileNotFoundError:
-            continue
+            with open(path, "w", encoding="ascii") as switch:
+                switch.write("1\n")
         except OSError as error:
             wrong.append(f"{path}: {error.strerror}, so nothing is masqueraded")
     return wrong

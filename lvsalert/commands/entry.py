@@ -60,11 +60,6 @@ def lvs_alert() -> NoReturn:
     run_process("lvs.alert")
 
 
-def lvs_director() -> NoReturn:
-    """Run lvs-director as a process."""
-    run_process("lvs-director")
-
-
 def run_process(name: str, stdin: bytes | None = None) -> NoReturn:
     """Run a command as a process, with its words, environment and standard streams.
 

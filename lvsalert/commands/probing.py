@@ -228,6 +228,8 @@ def _become(watch: Watch, stdout: int) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor, number in ((null, 0), (stdout, 1), (null, 2)):
             os.dup2(descriptor, number)
+        # What else is open is its parent's: a connection would live on with it.
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         for name in [name for name in os.environ if name.startswith(("LVSALERT_", "MON_"))]:
             del os.environ[name]
         os.environ.update(watch.variables, MON_GROUP=watch.group, MON_SERVICE=watch.service)

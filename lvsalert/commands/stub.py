@@ -1,4 +1,6 @@
-"""A plug-in of mon's: the call is handed to the resident process, which has everything imported.
+"""A plug-in of mon's, and lvs-director: the call is handed to the resident process.
+
+That has everything imported.
 
 Where there is none, or it does not take the call, or goes away in the middle, the plug-in runs the
 command itself. So nothing is lost with the resident, and nothing is printed twice: what a run has
@@ -11,6 +13,7 @@ from __future__ import annotations
 import _socket as sockets
 import os
 import select
+import sys
 
 from lvsalert.resident import wire
 
@@ -49,10 +52,18 @@ NOT_CAUGHT = frozenset(
 )
 # Its program is not to run within the resident's sandbox.
 _NEVER = ("external.monitor",)
+_DIRECTOR = "lvs-director"
+# What it is told while a director takes over, by scripts that name the resident.
+_TAKING_OVER = (["start"], ["stop"], ["status"])
+
+
+def lvs_director() -> NoReturn:
+    """Run lvs-director as a process of its own, by the resident or here."""
+    run(_DIRECTOR)
 
 
 def run(program: str) -> NoReturn:
-    """Run a plug-in as a process of its own, by the resident or here."""
+    """Run a plug-in, or lvs-director, as a process of its own, by the resident or here."""
     _end_on_signals(program)
     stdin: bytes | None = None
     path = os.environ.get("LVSALERT_SOCKET", wire.DEFAULT_SOCKET)
@@ -70,16 +81,26 @@ def run(program: str) -> NoReturn:
 
 
 def _is_for_resident(program: str, path: str) -> bool:
-    """Return whether the resident does for this call just what the plug-in would do.
+    """Return whether the resident does for this call just what the process itself would do.
 
-    What a person calls by hand is that person's, and a run has its own user's rights.
+    What a person calls by hand is that person's, and a run has its own user's rights. The scripts
+    that move a director's address are root's, and name the resident; that gives back what it has
+    not the rights for.
     """
+    user = os.geteuid()
+    if program == _DIRECTOR:
+        is_meant = "LVSALERT_SOCKET" in os.environ and sys.argv[1:2] in _TAKING_OVER
+        return is_meant and user in (0, _owner(path))
     if program in _NEVER or (program.endswith(".alert") and "MON_ALERTTYPE" not in os.environ):
         return False
+    return _owner(path) == user
+
+
+def _owner(path: str) -> int | None:
     try:
-        return os.stat(path).st_uid == os.geteuid()
+        return os.stat(path).st_uid
     except OSError:
-        return False
+        return None
 
 
 def _end_on_signals(program: str) -> None:

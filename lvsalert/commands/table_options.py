@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
 from lvsalert.commands.options import number, option
+from lvsalert.director.outside import caller
 from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 
 if TYPE_CHECKING:
@@ -60,13 +60,14 @@ lock_option = option(
 
 
 def user_name() -> str:
-    """Return the name of the user who runs this, or the number where it has none."""
+    """Return the name of the user who has this done, or the number where it has none."""
     import pwd
 
+    uid = caller()
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(uid)
 
 
 def lookup(names: Iterable[str], family: int) -> dict[str, list[str]]:

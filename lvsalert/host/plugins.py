@@ -101,7 +101,7 @@ def director_argv(interpreter: str, folders: Sequence[str]) -> list[str]:
     """
     code = (
         f"import sys; sys.path += {list(folders)!a};"
-        " from lvsalert.commands.entry import lvs_director; lvs_director()"
+        " from lvsalert.commands.stub import lvs_director; lvs_director()"
     )
     return [interpreter, "-IS", "-c", code]
 

@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from typing import Callable, NoReturn
 
@@ -25,9 +24,8 @@ from lvsalert.resident.child import Child
 from lvsalert.resident.notes import Notes
 from lvsalert.resident.notify import Notifier
 from lvsalert.resident.pool import Load, Pool, Worker
-from lvsalert.resident.worker import MOST_TOGETHER, Execute
+from lvsalert.resident.worker import MOST_TOGETHER, Execute, user_of
 
-_CREDENTIALS = struct.Struct("3i")
 _BACKLOG = 1024
 # More than the head of a call has.
 _HEAD_BYTES = 256
@@ -174,7 +172,8 @@ class Server:
         except OSError:
             return
         self._start_exporter()
-        if not _is_trusted(connection) or len(self._new) >= _MOST_WAITING:
+        is_trusted = user_of(connection) in (0, os.geteuid())
+        if not is_trusted or len(self._new) >= _MOST_WAITING:
             connection.close()
             return
         self._wait_for(self._new, connection, select.POLLIN)
@@ -265,10 +264,3 @@ class Server:
         self._poll.unregister(child.ended)
         child.bury()
         self._exporter = None
-
-
-def _is_trusted(connection: socket.socket) -> bool:
-    """Return whether the other side is this user or root (unix(7), SO_PEERCRED)."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(data)
-    return uid in (0, os.geteuid())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import struct
 import sys
 import threading
 import time
@@ -32,13 +33,22 @@ _MESSAGE_SECONDS = 5.0
 # After so many turns, or with so much more memory than at its start, a process makes room.
 _MOST_TURNS = 1000
 _MOST_KIB = 32768
+_CREDENTIALS = struct.Struct("3i")
+
+
+def user_of(connection: socket.socket) -> int:
+    """Return the number of the user on the other side (unix(7), SO_PEERCRED)."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(data)[1]
+    return uid
 
 
 class Call:
     """A plug-in's call: its program, its words and its standard input, and the way to answer it."""
 
-    def __init__(self, message: bytes, answer: Callable[[bytes | None], bool]) -> None:
-        """Take the message apart; ``answer`` sends an answer, or gives the call up for None."""
+    def __init__(self, message: bytes, uid: int, answer: Callable[[bytes | None], bool]) -> None:
+        """Take the message of a user apart; ``answer`` sends an answer, None to give it up."""
+        self.uid = uid
         _, program, self._folder, self.stdin, count, *rest = wire.unpack(message)
         self.program = program.decode()
         self._words, self._environ = rest[: int(count)], rest[int(count) :]
@@ -129,7 +139,8 @@ class _Turn:
         found = []
         for connection in list(self._left):
             try:
-                found.append(Call(_received(connection), self._answering(connection)))
+                uid = user_of(connection)
+                found.append(Call(_received(connection), uid, self._answering(connection)))
             except (OSError, ValueError, wire.Broken):
                 self._close(connection)
         return found

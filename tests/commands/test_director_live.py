@@ -36,7 +36,7 @@ TABLE = (
 DIRECTOR = [
     sys.executable,
     "-c",
-    "from lvsalert.commands.entry import lvs_director; lvs_director()",
+    "from lvsalert.commands.stub import lvs_director; lvs_director()",
 ]
 
 

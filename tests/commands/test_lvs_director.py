@@ -15,7 +15,7 @@ from lvsalert.commands.lvs_director import _MODULES
 DIRECTOR = [
     sys.executable,
     "-c",
-    "from lvsalert.commands.entry import lvs_director; lvs_director()",
+    "from lvsalert.commands.stub import lvs_director; lvs_director()",
 ]
 
 

@@ -13,7 +13,7 @@ PACKAGES = ("lvsalert", "click", "icmplib", "requests")
 
 BEHIND_REQUESTS = ("certifi", "charset_normalizer", "idna", "urllib3")
 
-_DIRECTOR = "from lvsalert.commands.entry import lvs_director; lvs_director()"
+_DIRECTOR = "from lvsalert.commands.stub import lvs_director; lvs_director()"
 
 
 class Copied:

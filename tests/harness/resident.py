@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_SERVE = "from lvsalert.commands.entry import lvs_director; lvs_director()"
+_SERVE = "from lvsalert.commands.stub import lvs_director; lvs_director()"
 _FOLDERS = {"monitor": "mon.d", "alert": "alert.d"}
 
 

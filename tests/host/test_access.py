@@ -121,7 +121,7 @@ def test_what_is_closed_to_mon_is_refused(
         folder / each.format(packages=packages.relative_to(folder)) for each in (closed, path)
     )
     at.chmod(mode)
-    code = "from lvsalert.commands.entry import lvs_director; lvs_director()"
+    code = "from lvsalert.commands.stub import lvs_director; lvs_director()"
     done = subprocess.run(
         [str(python), "-I", "-c", code, "install", "--prefix", str(folder / "mon")],
         env={},

@@ -99,9 +99,10 @@ def test_the_scripts_are_plain_sh(tree: Path, name: str) -> None:
 def _run(
     argv: list[str], environment: dict[str, str], **more: str
 ) -> subprocess.CompletedProcess[str]:
+    # A resident would stay on this machine; where there may be one, the test says so.
     return subprocess.run(
         argv,
-        env={"PATH": os.environ["PATH"], **environment, **more},
+        env={"PATH": os.environ["PATH"], "LVSALERT_SOCKET": "", **environment, **more},
         capture_output=True,
         text=True,
         check=False,
@@ -283,6 +284,66 @@ def test_the_place_of_ldirectord_is_table_and_mon(lvs: Resource) -> None:
     lines = [line for line in done.stdout.splitlines() if "192.0.2." not in line]
     assert lines == ["stopped", "1 of 1 in", "running", "640 mon mon", "1", "stopped", "none left"]
     assert lvs.table.run("-Sn") == ""
+
+
+_RESIDENT = """
+set -e
+mount -t tmpfs run /run
+ip link set lo up
+lvs=$1
+www=$2
+resident() { pgrep -u mon -o -f '^\\S*python\\S* .* serve$'; }
+runs() { pgrep -c -P "$(resident)" || true; }
+listens() { until grep -q ' 00010000 .* /run/lvsalert/socket' /proc/net/unix; do sleep 0.1; done; }
+# The first stop, as at a boot, finds none and starts it.
+$lvs "$www" stop
+listens
+echo "runs: $(runs)"
+$lvs "$www" start
+$lvs "$www" status
+echo "runs: $(runs)"
+echo 'not answering'
+kill -STOP "$(resident)"
+$lvs "$www" status
+kill -KILL "$(resident)"
+$lvs "$www" stop
+$lvs "$www" status || true
+listens
+echo 'again'
+printf '    real = 127.0.0.1:81 masq\\n' >>"$www"
+$lvs "$www" start
+cat /proc/sys/net/ipv4/ip_forward
+$lvs "$www" status
+chmod 600 "$www"
+$lvs "$www" stop
+pgrep -u mon -f -c '^/bin/sh -c .* resident-of-heartbeat '
+"${lvs%/*}/mon" resident
+pgrep -u mon -f -c '^/bin/sh -c .* resident-of-heartbeat '
+"""
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give the resident its user")
+@pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
+def test_a_change_of_directors_goes_through_the_resident(lvs: Resource) -> None:
+    """Start, status and stop run there in root's name, and by themselves where it does not answer.
+
+    So does what takes root: a file that is closed, and the kernel that is to forward packets.
+    """
+    lvs.www.write_text(CHECKED.replace("192.0.2.1:80", "127.0.0.1:80"))
+    lvs.www.chmod(0o644)
+    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    argv = [*apart, "sh", "-c", _RESIDENT, "sh", str(script(lvs.www.parent / "root", "lvs"))]
+    environment = {**lvs.table.environment, "LVSALERT_SOCKET": "/run/lvsalert/socket"}
+    done = _run([*argv, str(lvs.www)], environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    created = "director root: tcp 10.0.0.3:80: virtual service created"
+    deleted = created.replace("created", "deleted")
+    assert done.stdout.splitlines() == [
+        *("runs: 0", created, "0 of 1 in", "running", "runs: 1"),
+        *("not answering", "running", deleted, "stopped"),
+        *("again", created, "0 of 2 in", "1", "running", deleted),
+        *("1", "1"),
+    ]
 
 
 def test_the_examples_agree() -> None:

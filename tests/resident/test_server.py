@@ -413,7 +413,7 @@ def test_systemd_hands_the_socket_over_and_is_told(tmp_path: Path) -> None:
             *(
                 sys.executable,
                 "-c",
-                "from lvsalert.commands.entry import lvs_director; lvs_director()",
+                "from lvsalert.commands.stub import lvs_director; lvs_director()",
             ),
             *("serve", "--socket", "/nowhere"),
         ]

@@ -17,17 +17,32 @@ else
     argument=www
 fi
 
+# The resident process runs it, where that is there; otherwise it runs by itself.
+: "${LVSALERT_SOCKET=/run/lvsalert/socket}"
+export LVSALERT_SOCKET
+
 lvs_director() {
     @lvs_director "$@"
+}
+
+# The next change of directors finds the resident. Nobody waits for that, nor is it needed.
+have_resident() {
+    "${0%/*}/mon" resident </dev/null >/dev/null 2>&1 &
 }
 # A start that could not set up all of it, for want of a name's address, is one all the same: with
 # a failed one heartbeat would give up the addresses too.
 do_start() {
     lvs_director start "$argument" || [ "$(do_status)" = running ]
+    status=$?
+    have_resident
+    return $status
 }
 
 do_stop() {
     lvs_director stop "$argument"
+    status=$?
+    have_resident
+    return $status
 }
 
 # heartbeat asks before each start: an empty table is an answer that takes no interpreter.

@@ -1,7 +1,7 @@
 #!/bin/sh
-# mon with its two capabilities.
+# mon with its two capabilities, and the resident process beside it.
 #
-# mon [MON.CF] start|stop|status
+# mon [MON.CF] start|stop|status|resident
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 unset LC_ALL
@@ -18,14 +18,35 @@ else
 fi
 
 keeper="^/bin/sh -c .* mon-of-heartbeat "
-# What runs mon's plug-ins ends with 1 where another one does already, by systemd for one.
-keep='mon_cf=$1
-    shift
-    while "$@" serve; [ $? -ne 1 ]; do sleep 2; done &
-    while :; do /usr/sbin/mon -c "$mon_cf"; sleep 2; done'
+keep='while :; do /usr/sbin/mon -c "$1"; sleep 2; done'
+# It ends with 1 where another one serves already.
+keep_resident='while "$@" serve; [ $? -ne 1 ]; do sleep 2; done'
+: "${LVSALERT_SOCKET=/run/lvsalert/socket}"
+export LVSALERT_SOCKET
 
 session() {
     pgrep -o -u mon -f "$keeper"
+}
+
+# keep_as_mon PROGRAM NAME WORD...: what sh is to keep running, in a session of its own.
+keep_as_mon() {
+    setsid setpriv --reuid mon --regid mon --init-groups \
+        --inh-caps=-all,+net_admin,+net_raw --ambient-caps=-all,+net_admin,+net_raw \
+        /bin/sh -c "$@" </dev/null >/dev/null 2>&1 &
+}
+
+make_folders() {
+    mkdir -p /run/mon /run/lvsalert && chown mon: /run/mon /run/lvsalert
+}
+
+# The process that runs mon's plug-ins and `lvs`, unless systemd's socket or a keeper has it. It
+# stays when mon is stopped: who waits for the next start waits for no interpreter.
+do_resident() {
+    if [ -z "$LVSALERT_SOCKET" ] || grep -qs -- " 00010000 .* $LVSALERT_SOCKET\$" /proc/net/unix ||
+        pgrep -u mon -f '^/bin/sh -c .* resident-of-heartbeat ' >/dev/null; then
+        return
+    fi
+    make_folders && keep_as_mon "$keep_resident" resident-of-heartbeat @lvs_director
 }
 
 mon_answers() {
@@ -36,10 +57,9 @@ do_start() {
     if session >/dev/null; then
         return
     fi
-    mkdir -p /run/mon /run/lvsalert && chown mon: /run/mon /run/lvsalert && rm -f /run/mon/mon.pid || exit 1
-    setsid setpriv --reuid mon --regid mon --init-groups \
-        --inh-caps=-all,+net_admin,+net_raw --ambient-caps=-all,+net_admin,+net_raw \
-        /bin/sh -c "$keep" mon-of-heartbeat "$argument" @lvs_director </dev/null >/dev/null 2>&1 &
+    make_folders && rm -f /run/mon/mon.pid || exit 1
+    do_resident
+    keep_as_mon "$keep" mon-of-heartbeat "$argument"
     for _ in $(seq 100); do
         if mon_answers $!; then
             return
@@ -73,9 +93,9 @@ do_status() {
 }
 
 case ${1:-} in
-    start | stop | status) "do_$1" ;;
+    start | stop | status | resident) "do_$1" ;;
     *)
-        echo "usage: mon [MON.CF] start|stop|status" >&2
+        echo "usage: mon [MON.CF] start|stop|status|resident" >&2
         exit 2
         ;;
 esac
