@@ -7,6 +7,7 @@ ends it, an empty one too. The values are those that ldirectord works with, defa
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple, TypeVar
 
 from lvsalert.ipvs.service_flags import flag_names
@@ -34,6 +35,8 @@ _PORT_SERVICES = {port: service for service, port in SERVICE_PORTS.items()}
 # How ipvsadm -S prints flags of a scheduler, in its order.
 
 _T = TypeVar("_T")
+# What was accepted, and what the file says now, of more than one file.
+_REMEMBERED = 4
 
 
 class Check(NamedTuple):
@@ -138,11 +141,13 @@ class Config(NamedTuple):
     callback: str = ""
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse(text: str, name: str = "www.cf") -> Config:
     """Return what the text of a configuration file says.
 
     The text has to have its lines' ends as they are in the file (``open(…, newline="")``), since
-    ldirectord refuses some lines that end like DOS's. ``name`` is for messages. ConfigError for
+    ldirectord refuses some lines that end like DOS's. ``name`` is for messages. What is the same
+    text is the same value, and a process that stays parses each version once. ConfigError for
     what ldirectord refuses, and for what it takes although ipvsadm(8) has to refuse it later.
     """
     sections = read_sections(text, name)

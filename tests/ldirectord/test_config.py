@@ -83,6 +83,15 @@ def test_document_means_its_two_servers() -> None:
     assert (check.timeout, check.negotiate_timeout, check.interval) == (10, 10, 10)
 
 
+def test_a_version_is_parsed_once() -> None:
+    """A process that stays has the same values of the same text, and others of another one."""
+    text = HEAD + "    real = 192.168.0.1:80 gate\n"
+    first = parse(text)
+    assert parse("".join(text.splitlines(keepends=True))) is first
+    assert parse(text.replace("gate", "masq")) != first
+    assert parse(text) is first
+
+
 def test_defaults_are_ldirectords() -> None:
     """A virtual service that says nothing has the defaults of the program, not of its manual."""
     service = only()
