@@ -27,10 +27,12 @@ from lvsalert.errors import NotDoneError, UsageError
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.resident import exporter, watched, wire
+from lvsalert.resident.called import Called
 from lvsalert.resident.notes import RESULTS, Counts, Notes
 from lvsalert.resident.server import Server, listen
+from lvsalert.resident.telling import Mon, Teller
 from lvsalert.resident.watch import failed_of
-from lvsalert.resident.watcher import Mon, Watcher
+from lvsalert.resident.watcher import Watcher
 from lvsalert.resident.worker import Call
 
 # What a run may import late, and most do.
@@ -97,7 +99,8 @@ def serve_command(
     noted, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     called.setblocking(False)
     notes = Notes(noted if places else None)
-    watcher = Watcher(listener.getsockname(), calls, Mon(mon, trap or mon), notes)
+    teller = Teller(Mon(mon, trap or mon), notes)
+    watcher = Watcher(listener.getsockname(), calls, teller, notes)
 
     def watch() -> NoReturn:
         called.close()
@@ -205,7 +208,7 @@ def _emit(
             need_outside()
     stdout, stderr = entry.encoded(outcome)
     if isinstance(outcome, Repeated) and "MON_SERVICE" in os.environ:
-        _call_out(called, call.program, outcome, stdout)
+        _call_out(called, call.program, outcome)
     is_taken = call.answer(outcome.status, stdout, stderr)
     check, result = _check_of(call.program, outcome)
     notes.run(call.program, time.monotonic() - begun, check, result)
@@ -222,12 +225,20 @@ def _check_of(program: str, outcome: Outcome) -> tuple[str, str]:
     return f"{group}/{service}", unjudged if failed is None else bad if failed else passed
 
 
-def _call_out(called: socket.socket, program: str, outcome: Repeated, stdout: bytes) -> None:
+def _call_out(called: socket.socket, program: str, outcome: Repeated) -> None:
     """Tell the watcher of mon's call, which it makes again, marked so that it is told once."""
     if _REPEATED in os.environ:
         return
     environ = {**os.environb, _REPEATED.encode(): b"1"}
-    call = wire.call(program, b"", environ)
+    again = outcome.again
+    told = Called(
+        again.between,
+        outcome.status,
+        outcome.stdout.partition("\n")[0],
+        again.hosts,
+        again.are_apart,
+        again.open_to,
+        wire.call(program, b"", environ),
+    )
     with contextlib.suppress(OSError):
-        between = repr(outcome.between).encode()
-        called.send(wire.pack([between, str(outcome.status).encode(), stdout, call]))
+        called.send(told.message())

@@ -112,7 +112,8 @@ def _http_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -
     targets = monitor.targets_of(hosts, port)
     check = _check(given)
     run = _run(check, targets, given, ctx.obj.environ)
-    return outcome_of(run, given, compare=comparison(check, given, ctx.obj.environ))
+    compare = comparison(check, given, ctx.obj.environ)
+    return outcome_of(run, given, open_to=targets, compare=compare)
 
 
 run = program(_http_monitor)

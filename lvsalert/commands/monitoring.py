@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import click
 
@@ -13,6 +13,7 @@ from lvsalert.commands.entry import Outcome, is_for_nagios, watchdog
 from lvsalert.commands.options import invoke
 from lvsalert.commands.stub import CANNOT_TELL
 from lvsalert.errors import UsageError
+from lvsalert.model import canonical_address
 from lvsalert.mon.plugins import lacking
 from lvsalert.mon.report import cannot_tell
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from lvsalert.checks import tls
     from lvsalert.checks.sql import Query
+    from lvsalert.checks.sweep import Target
     from lvsalert.commands.entry import Command
 
 
@@ -57,14 +59,37 @@ def _outcome(
     return outcome
 
 
-class Repeated(Outcome):
-    """The outcome of a run that the resident process makes again, every ``between`` seconds."""
+class Again(NamedTuple):
+    """How the resident process makes a run again: every ``between`` seconds.
+
+    ``hosts`` is how many there are, ``are_apart`` whether what becomes of one has nothing to do
+    with the others, ``open_to`` the addresses and ports of those to which a connection may be left
+    open, by host.
+    """
 
     between: float
+    hosts: int
+    are_apart: bool
+    open_to: Mapping[str, tuple[str, int]]
 
 
-def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outcome:
-    """Run a probe and return its report as an outcome; ``more`` goes to monitor.report``."""
+class Repeated(Outcome):
+    """The outcome of a run that the resident process makes again."""
+
+    again: Again
+
+
+def outcome_of(
+    run: monitor.Run,
+    given: Mapping[str, Any],
+    *,
+    open_to: Sequence[Target] = (),
+    **more: Any,
+) -> Outcome:
+    """Run a probe and return its report as an outcome; ``more`` goes to ``monitor.report``.
+
+    ``open_to`` are those whose protocol lets a client stay that says nothing.
+    """
     if given["nagios"]:
         return _for_nagios(run, given, more)
     with watchdog(run.seconds):
@@ -72,8 +97,24 @@ def outcome_of(run: monitor.Run, given: Mapping[str, Any], **more: Any) -> Outco
     if not given["between"]:
         return Outcome(report.status, report.text)
     outcome = Repeated(report.status, report.text)
-    outcome.between = given["between"]
+    outcome.again = _again(given, open_to, more)
     return outcome
+
+
+def _again(given: Mapping[str, Any], open_to: Sequence[Target], more: Mapping[str, Any]) -> Again:
+    hosts = len(click.get_current_context().params["hosts"])
+    # They are held against each other, or set up together.
+    are_apart = not (any(more.values()) or given.get("via"))
+    return Again(
+        given["between"],
+        hosts,
+        are_apart,
+        {
+            each.host: (each.name, each.port)
+            for each in (open_to if are_apart else ())
+            if each.port and canonical_address(each.name) is not None and "%" not in each.name
+        },
+    )
 
 
 def _for_nagios(run: monitor.Run, given: Mapping[str, Any], more: Mapping[str, Any]) -> Outcome:

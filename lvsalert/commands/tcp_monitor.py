@@ -59,7 +59,9 @@ def _tcp_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
         raise UsageError(f"{bare[0]}: has no port: give --port, or write host:port")
     probe, limits = _probe(check, tls=given["tls"]), limits_of(given)
     run = monitor.by_sweep(targets, probe, limits, via=via_of(given))
-    return outcome_of(run, given)
+    # Who is to say something, or to speak TLS, may have better to do than to wait for a client.
+    is_plain = not (given["tls"] or given["send"] or given["match"])
+    return outcome_of(run, given, open_to=targets if is_plain else ())
 
 
 run = program(_tcp_monitor)

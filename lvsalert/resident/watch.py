@@ -5,7 +5,7 @@ Pure: outcomes of checks come in, what has changed for good comes out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 # mon has given a service up that it has not called for so many of its intervals.
 _INTERVALS = 3
@@ -34,13 +34,14 @@ class Watch:
         self.rise = _count(environ.get("LVSALERT_RISE"))
         self.told: frozenset[str] = frozenset()
         self._called: float | None = None
-        self._interval = _FIRST_INTERVAL
+        # Between the last three calls; one of them may come early, after a reset.
+        self._pauses: list[float] = []
         self._seen: dict[str, int] = {}
 
     def call(self, failed: frozenset[str] | None, now: float) -> None:
         """Take mon's own check, whose report mon has got; None where that could not tell."""
         if self._called is not None:
-            self._interval = max(now - self._called, self.between)
+            self._pauses = [*self._pauses[-1:], now - self._called]
         self._called = now
         if failed is not None:
             self.told = failed
@@ -48,17 +49,21 @@ class Watch:
 
     def is_over(self, now: float) -> bool:
         """Return whether mon has given the service up."""
-        return self._called is None or now - self._called > _INTERVALS * self._interval
+        interval = max(self._pauses, default=_FIRST_INTERVAL)
+        longest = _INTERVALS * max(interval, self.between)
+        return self._called is None or now - self._called > longest
 
-    def check(self, failed: frozenset[str] | None) -> bool:
-        """Take a check between mon's; return whether mon is to be told that ``told`` is new."""
+    def check(self, failed: frozenset[str] | None, hosts: Collection[str]) -> bool:
+        """Take a check of these hosts; return whether mon is to be told that ``told`` is new."""
         if failed is None:
             return False
-        changed = failed ^ self.told
-        self._seen = {host: self._seen.get(host, 0) + 1 for host in changed}
+        changed = (failed ^ self.told).intersection(hosts)
+        others = {host: seen for host, seen in self._seen.items() if host not in hosts}
+        seen_now = {host: self._seen.get(host, 0) + 1 for host in changed}
+        self._seen = others | seen_now
         settled = {
             host
-            for host, seen in self._seen.items()
+            for host, seen in seen_now.items()
             if seen >= (self.fall if host in failed else self.rise)
         }
         if not settled:

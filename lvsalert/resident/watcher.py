@@ -13,72 +13,41 @@ import heapq
 import os
 import select
 import socket
-import threading
 import time
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterable
+from typing import NoReturn
 
-from lvsalert.errors import LvsalertError
-from lvsalert.mon import client
-from lvsalert.mon.trap import Trap
-from lvsalert.resident import watched, wire
+from lvsalert.resident import turns, watched
+from lvsalert.resident.called import Called
+from lvsalert.resident.connections import OpenConnections
 from lvsalert.resident.notes import Notes
-from lvsalert.resident.watch import Watch, failed_of
+from lvsalert.resident.service import Check, Service
+from lvsalert.resident.telling import Teller
+from lvsalert.resident.watch import failed_of
 
 # A message with a call in it may be as long as an environment.
 _MOST_BYTES = 1 << 20
 # A run may wait for a place among others for so long.
 _CONNECT_SECONDS = 1.0
-# mon answers between its own works, and not for a while after a HUP.
-_ASK_SECONDS = 2.0
-_AGAIN_SECONDS = 1.0
-
-
-class Mon(NamedTuple):
-    """Where mon takes commands and traps."""
-
-    commands: tuple[str, int]
-    traps: tuple[str, int]
-
-
-class _Service:
-    """A service that is checked: its watch, the call that is repeated, and the check under way."""
-
-    def __init__(self, key: tuple[str, str], watch: Watch, call: bytes) -> None:
-        self.key = key
-        self.watch = watch
-        self.call = call
-        self.sock: socket.socket | None = None
-        self.heard = b""
-        self.detail = ""
-        # When an answer came last (time.monotonic()), None before the first.
-        self.heard_at: float | None = None
-        self.is_telling = False
-        self.is_dropped = False
-        # What mon was told to have failed, and until when (epoch) that second may last.
-        self.said: frozenset[str] = frozenset()
-        self.said_until = 0
-
-    def say(self, failed: frozenset[str]) -> None:
-        """Note what mon hears now; it may be a second until it looks at it."""
-        self.said, self.said_until = failed, int(time.time()) + 1
 
 
 class Watcher:
     """Checks services between mon's checks."""
 
-    def __init__(self, runs: str, calls: socket.socket, mon: Mon, notes: Notes) -> None:
+    def __init__(self, runs: str, calls: socket.socket, teller: Teller, notes: Notes) -> None:
         """``runs`` is the resident's own socket; over ``calls`` comes what mon has called."""
         self._notes = notes
         self._runs = runs
         self._calls = calls
-        self._mon = mon
-        self._services: dict[tuple[str, str], _Service] = {}
-        self._by_socket: dict[int, _Service] = {}
-        # (when, a number that no other has, service)
-        self._due: list[tuple[float, int, _Service]] = []
+        self._teller = teller
+        self._services: dict[tuple[str, str], Service] = {}
+        self._numbered = 0
+        self._by_socket: dict[int, Check] = {}
+        # (when, a number that no other has, check)
+        self._due: list[tuple[float, int, Check]] = []
         self._pushed = 0
         self._poll = select.poll()
-        self._telling = threading.Lock()
+        self._connections = OpenConnections(self._poll)
 
     def watch(self) -> NoReturn:
         """Check until the resident has ended."""
@@ -92,9 +61,11 @@ class Watcher:
                     self._take_call()
                 elif descriptor in self._by_socket:
                     self._listen(self._by_socket[descriptor])
+                elif descriptor in self._connections:
+                    self._take_end(descriptor)
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
-                self._begin(heapq.heappop(self._due)[2], now)
+                self._begin_turn(heapq.heappop(self._due)[2], now)
 
     def _take_call(self) -> None:
         """Take a call of mon's, and how it ended."""
@@ -104,23 +75,26 @@ class Watcher:
         if descriptors:
             self._answer(descriptors[0])
             return
-        between, status, stdout, call = wire.unpack(message)
-        environ = _environ_of(call)
+        called = Called.read(message)
+        environ = called.environ
         key = environ.get("MON_GROUP", ""), environ.get("MON_SERVICE", "")
         now = time.monotonic()
         known = self._services.get(key)
-        if known is None or known.is_dropped or _check_of(known.call) != _check_of(call):
+        if known is None or known.is_dropped or known.called.sameness != called.sameness:
             if known is not None:
-                known.is_dropped = True
-            known = _Service(key, Watch(float(between), environ), call)
-            self._services[key] = known
+                self._drop(known)
+            known = self._services[key] = Service(key, self._numbered, called)
+            self._numbered += 1
             self._notes.watches(len(self._services))
-            self._push(known, now)
-        known.call = call
-        failed = failed_of(int(status), stdout.decode("utf-8", "surrogateescape"))
+            for check in known.checks:
+                self._push(check, now)
+        known.called = called
+        failed = failed_of(called.status, called.summary)
         known.watch.call(failed, now)
+        self._connections.want(key, called.open_to.values())
         if failed is not None:
-            known.say(failed)
+            self._teller.heard(known, failed)
+            self._note_found(known, called.names, failed, now)
 
     def _answer(self, descriptor: int) -> None:
         """Tell somebody what is checked."""
@@ -140,131 +114,103 @@ class Watcher:
             sock.setblocking(False)
             sock.send(told)
 
-    def _push(self, service: _Service, now: float) -> None:
-        """Have a service checked a while from now; services take turns within their time."""
+    def _push(self, check: Check, now: float) -> None:
+        """Have a check made when it has its turn next."""
         self._pushed += 1
-        heapq.heappush(self._due, (now + service.watch.between, self._pushed, service))
+        when = turns.next_turn(now, check.service.watch.between, check.turn)
+        heapq.heappush(self._due, (when, self._pushed, check))
 
-    def _begin(self, service: _Service, now: float) -> None:
-        """Begin a check, unless the last one still goes on."""
+    def _begin_turn(self, check: Check, now: float) -> None:
+        """Begin a check that has its turn, unless the last one still goes on."""
+        service = check.service
         if service.is_dropped or service.watch.is_over(now):
-            if self._services.get(service.key) is service:
-                del self._services[service.key]
-                self._notes.watches(len(self._services))
-            self._end(service)
+            self._drop(service)
             return
-        self._push(service, now)
-        if service.sock is not None:
-            return
+        self._push(check, now)
+        if check.sock is None:
+            self._begin(check)
+
+    def _drop(self, service: Service) -> None:
+        """Let go of a service, for which no check is made any more."""
+        service.is_dropped = True
+        for check in (*service.checks, *filter(None, [service.hurried])):
+            self._end(check)
+        if self._services.get(service.key) is service:
+            del self._services[service.key]
+            self._connections.want(service.key, ())
+            self._teller.forget(service)
+            self._notes.watches(len(self._services))
+
+    def _begin(self, check: Check) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(_CONNECT_SECONDS)
         try:
             sock.connect(self._runs)
-            sock.sendall(service.call)
+            sock.sendall(check.call())
         except OSError:
             sock.close()
             return
         sock.setblocking(False)
-        service.sock, service.heard = sock, b""
-        self._by_socket[sock.fileno()] = service
+        check.begin(sock)
+        self._by_socket[sock.fileno()] = check
         self._poll.register(sock, select.POLLIN)
 
-    def _listen(self, service: _Service) -> None:
+    def _listen(self, check: Check) -> None:
         """Take what comes of a check."""
-        sock = service.sock
-        if sock is None:
-            return
         try:
-            piece = sock.recv(1 << 16)
-        except BlockingIOError:
+            answer = check.hear()
+            if answer is None:
+                return
+        except EOFError:
+            answer = None
+        self._end(check)
+        if answer is not None:
+            self._judge(check, *answer)
+        if check is check.service.hurried:
+            check.service.hurried = None
+            self._hurry(check.service)
+
+    def _judge(self, check: Check, status: int, report: str) -> None:
+        """Take what a check has come to, and have mon hear of it where that is new."""
+        service, now = check.service, time.monotonic()
+        service.heard_at = now
+        failed = service.judge(check, status, report)
+        hosts = set(check.hosts) - check.outdated
+        if failed is not None:
+            self._note_found(service, hosts, failed, now)
+        if service.watch.check(failed, hosts):
+            self._teller.tell(service)
+
+    def _note_found(
+        self, service: Service, hosts: Iterable[str], failed: frozenset[str], now: float
+    ) -> None:
+        for host in hosts:
+            place = service.called.open_to.get(host)
+            if place is not None:
+                self._connections.found(place, now, is_well=host not in failed)
+
+    def _take_end(self, descriptor: int) -> None:
+        """Check at once what may have happened to a server that has ended a connection."""
+        ended = self._connections.take(descriptor, time.monotonic())
+        if ended is None:
             return
-        except OSError:
-            piece = b""
-        service.heard += piece
-        answer = service.heard[len(wire.TAKEN) :]
-        if piece and (not answer or wire.missing(answer) > 0):
-            return
-        self._end(service)
-        if not piece:
-            # The run was killed, or there was none: that tells nothing of the hosts.
-            return
-        service.heard_at = time.monotonic()
-        status, stdout, _ = wire.unpack(answer)
-        report = stdout.decode("utf-8", "surrogateescape")
-        if service.watch.check(failed_of(int(status), report)):
-            service.detail = report.partition("\n")[2]
-            with self._telling:
-                if service.is_telling:
-                    return
-                service.is_telling = True
-            threading.Thread(target=self._tell, args=(service,), daemon=True).start()
+        place, keys = ended
+        for service in [self._services[key] for key in keys if key in self._services]:
+            service.ring(host for host, at in service.called.open_to.items() if at == place)
+            self._hurry(service)
 
-    def _end(self, service: _Service) -> None:
-        if service.sock is not None:
-            self._poll.unregister(service.sock)
-            del self._by_socket[service.sock.fileno()]
-            service.sock.close()
-            service.sock = None
+    def _hurry(self, service: Service) -> None:
+        """Check the hosts at once for which there is a reason, those that come later behind it."""
+        if service.rung and service.hurried is None and not service.is_dropped:
+            service.hurried = Check(service, sorted(service.rung))
+            service.rung.clear()
+            self._begin(service.hurried)
+            if service.hurried.sock is None:
+                service.hurried = None
 
-    def _tell(self, service: _Service) -> None:
-        """Send mon what it is to know, until it knows that; a thread's work.
-
-        mon takes up to a second to let a client in, so that it is asked only behind the trap.
-        """
-        while not service.is_dropped:
-            told = service.watch.told
-            # Of two words in one second the failure stands, so that a recovery comes later.
-            while not told >= service.said and int(time.time()) <= service.said_until:
-                time.sleep(0.05)
-            self._send(service, told)
-            service.say(told)
-            if not self._knows(service, told) and service.watch.told == told:
-                time.sleep(_AGAIN_SECONDS)
-                continue
-            with self._telling:
-                # Something may have changed while mon was asked.
-                service.is_telling = service.watch.told != told and not service.is_dropped
-                if not service.is_telling:
-                    return
-
-    def _knows(self, service: _Service, told: frozenset[str]) -> bool:
-        """Return whether mon's opstatus has these hosts for failed, or nobody wants to know."""
-        try:
-            state = client.ask(self._mon.commands, None, (), _ASK_SECONDS)
-        except LvsalertError:
-            return False
-        group, name = service.key
-        now = state.services.get(service.key)
-        if now is None or not state.disabled.isdisjoint({(group, name), (group, "")}):
-            service.is_dropped = True
-            return True
-        if now.status == client.OK:
-            return not told
-        return now.status == client.FAIL and frozenset(now.summary.split()) == told
-
-    def _send(self, service: _Service, told: frozenset[str]) -> None:
-        group, name = service.key
-        trap = Trap(group, name, int(bool(told)), " ".join(sorted(told)), service.detail)
-        host, port = self._mon.traps
-        with contextlib.suppress(OSError):
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.sendto(trap.datagram(time.time()), (host, port))
-                self._notes.trap("/".join(service.key))
-
-
-def _parts_of(call: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return the words of a call, its program first, and its environment."""
-    _, _, _, _, count, *rest = wire.unpack(call)
-    return rest[: int(count)], rest[int(count) :]
-
-
-def _environ_of(call: bytes) -> dict[str, str]:
-    pairs = (each.partition(b"=")[::2] for each in _parts_of(call)[1])
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in pairs}
-
-
-def _check_of(call: bytes) -> tuple[object, ...]:
-    """Return what makes a check the same: its words, with the hosts, and our own variables."""
-    words, environ = _parts_of(call)
-    return (*words, *sorted(each for each in environ if each.startswith(b"LVSALERT_")))
+    def _end(self, check: Check) -> None:
+        if check.sock is not None:
+            self._poll.unregister(check.sock)
+            del self._by_socket[check.sock.fileno()]
+            check.sock.close()
+            check.sock = None

@@ -32,7 +32,10 @@ LONG = (
     "test_crash_return_and_standby[vrrp]",
     "test_the_documents_own_pieces",
     "test_a_hundred_alerts_at_once",
+    "test_a_long_time_of_it",
 )
+# What a run may be told by the environment, for its scenarios too.
+_TOLD = ("LVSALERT_SOAK_SECONDS", "LVSALERT_SOAK_SEED")
 # A start of the interpreter that takes longer than this (seconds) is one on a machine that is slow,
 # or busy, and carries no second guest.
 _SLOW_START = 0.5
@@ -60,7 +63,8 @@ class Guest:
         self._machine = Machine(kernel.prepare(release), together=taken)
         left_out = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
         argv = [sys.executable, "-m", "pytest", "-q", *left_out]
-        self._machine.start([*argv, *names], {IN_GUEST: str(number)})
+        told = {name: os.environ[name] for name in _TOLD if name in os.environ}
+        self._machine.start([*argv, *names], {IN_GUEST: str(number), **told})
 
     def reports(self, name: str) -> list[dict[str, Any]]:
         """Return the reports of a scenario's phases if its clean-up is among them, else nothing.

@@ -8,17 +8,18 @@ import os
 import re
 import shutil
 import signal
-from socket import socketpair
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lvsalert.commands import lvs_director
+from lvsalert.resident import wire
+from lvsalert.resident.called import Called
 from lvsalert.resident.notes import Notes
-from lvsalert.resident.watch import Watch
-from lvsalert.resident.watcher import Mon as Place
-from lvsalert.resident.watcher import Watcher
-from lvsalert.resident.watcher import _Service as Service
+from lvsalert.resident.service import Service
+from lvsalert.resident.telling import Mon as Place
+from lvsalert.resident.telling import Teller
+from lvsalert.resident.watched import ask
 from tests.harness.director import ADDRESSES, Director, director, on_loopback
 from tests.harness.nginx import Nginx, Site, serving
 from tests.harness.places import CHECKOUT, free_port, is_root
@@ -175,6 +176,68 @@ def test_answers_are_compared_between_mons_checks(
             site.serve(1, 2, 3)
 
 
+def test_a_connection_that_ends_is_a_reason_to_check(
+    folder: Path, site: Director, standin: StandIn, installation: Installation
+) -> None:
+    """A server that is killed is out long before its next check, also by mon.
+
+    One that only ends the connection, as a client says nothing, is checked, and stays in.
+    """
+    lines = (f"LVSALERT_SOCKET={standin.state / 'socket'}", "LVSALERT_BETWEEN=21600")
+    text = configuration(installation, INTERVAL, *lines).replace("10.0.0.3:80", site.web)
+    site.mon.configure(text.replace("http.monitor", f"http.monitor -p {site.http_port}"))
+    log = folder / "web1" / "access.log"
+    quick = f"access_log {log};\nclient_header_timeout 1s;\nroot /nowhere;\nreturn 200;"
+    with (
+        Nginx(folder / "web1", Site([site.place(1)], quick)),
+        serving(folder / "web2", site.place(2)) as two,
+        site.mon,
+    ):
+        site.serve(1, 2)
+        # mon's own, and the one behind the end.
+        wait_until(lambda: len(log.read_text().splitlines()) > 1, "it is checked")
+        two.kill()
+        site.serve(1)
+        # It is left alone, for longer than all of this took.
+        assert len(log.read_text().splitlines()) < 5
+
+
+def test_what_mon_does_ends_or_keeps_a_watch(
+    site: Director, web: dict[int, Nginx], resident: Program
+) -> None:
+    """It lasts over a reset and over mon's restart, and ends where mon.cf asks for it no more."""
+    text = site.mon.file.read_text().replace(f"interval {INTERVAL}", "interval 2s")
+    gone = re.sub(r"(?m)^        LVSALERT_BETWEEN=.*\n", "", text).replace("2s", INTERVAL)
+
+    def out_and_back() -> None:
+        wait_until(lambda: is_watched(resident), "it is watched")
+        for number in (1, 2):
+            web[number].kill()
+            site.serve(3 - number)
+            web[number].start()
+            site.serve(1, 2)
+
+    site.mon.configure(text)
+    with site.mon:
+        for how in ("reset keepstate", "reset", "restart"):
+            site.serve(1, 2)
+            if how == "restart":
+                site.mon.stop()
+                site.mon.start()
+            else:
+                site.mon.command(how)
+            out_and_back()
+        site.mon.configure(gone)
+        site.mon.command("reset")
+        wait_until(lambda: not is_watched(resident), "it is left")
+        site.serve(1, 2)
+
+
+def is_watched(resident: Program) -> bool:
+    """Return whether the resident checks anything between mon's checks."""
+    return bool(ask(resident.argv[resident.argv.index("--socket") + 1]))
+
+
 def watcher_of(resident: Program) -> int:
     """Return the process that watches: the child of the resident in its own process group."""
     with open(f"/proc/{resident.pid}/task/{resident.pid}/children") as children:
@@ -185,13 +248,13 @@ def watcher_of(resident: Program) -> int:
 def test_a_service_that_is_disabled_is_left_alone(site: Director, web: dict[int, Nginx]) -> None:
     """mon's operator has the last word: what is disabled is dropped, and mon is told nothing."""
     host, port = site.mon.place.split(":")
-    ours, theirs = socketpair()
-    watcher = Watcher("", ours, Place((host, int(port)), (host, int(port))), Notes(None))
-    with ours, theirs, site.mon:
+    teller = Teller(Place((host, int(port)), (host, int(port))), Notes(None))
+    called = Called(1.0, 0, "", 0, True, {}, wire.call("http.monitor", b"", {}))
+    with site.mon:
         site.serve(1, 2)
-        service = Service(("www", "http"), Watch(1.0, {}), b"")
-        assert not watcher._knows(service, frozenset({site.place(1)}))
+        service = Service(("www", "http"), 0, called)
+        assert not teller.knows(service, frozenset({site.place(1)}))
         assert not service.is_dropped
         site.mon.command("disable service www http")
-        assert watcher._knows(service, frozenset({site.place(1)}))
+        assert teller.knows(service, frozenset({site.place(1)}))
         assert service.is_dropped

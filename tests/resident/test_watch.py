@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lvsalert.resident.watch import Watch, failed_of
 
-HOSTS = st.frozensets(st.sampled_from(["a", "b", "c", "d"]))
+ALL = ("a", "b", "c", "d")
+HOSTS = st.frozensets(st.sampled_from(ALL))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_change_counts_once_it_has_held() -> None:
     made = watch(fall=3, rise=2)
     down, up = frozenset({"a"}), frozenset[str]()
     seen = [down, down, up, down, None, down, down, up, down, up, up]
-    assert [made.check(each) for each in seen] == [
+    assert [made.check(each, ALL) for each in seen] == [
         *[False, False, False, False, False, False, True],
         *[False, False, False, True],
     ]
@@ -50,11 +51,23 @@ def test_a_change_counts_once_it_has_held() -> None:
 def test_what_mon_knows_is_not_told_to_it() -> None:
     """Its own check, made meanwhile, is the new beginning."""
     made = watch()
-    assert made.check(frozenset({"a"}))
+    assert made.check(frozenset({"a"}), ALL)
     made.call(frozenset({"a", "b"}), 5.0)
-    assert not made.check(frozenset({"a", "b"}))
+    assert not made.check(frozenset({"a", "b"}), ALL)
     made.call(None, 10.0)
-    assert not made.check(frozenset({"a", "b"}))
+    assert not made.check(frozenset({"a", "b"}), ALL)
+
+
+def test_a_check_of_some_hosts_says_nothing_of_the_others() -> None:
+    """What was seen of them stays, be it known to mon or not yet."""
+    made = watch(fall=2)
+    made.call(frozenset({"c"}), 5.0)
+    assert not made.check(frozenset({"a"}), ["a", "b"])
+    assert not made.check(frozenset({"d"}), ["d"])
+    assert made.check(frozenset({"a"}), ["a"])
+    assert made.told == frozenset({"a", "c"})
+    assert made.check(frozenset({"d"}), ["c", "d"])
+    assert made.told == frozenset({"a", "d"})
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "x", "1.5", "\u00b2"])
@@ -72,6 +85,13 @@ def test_it_ends_when_mon_calls_no_more() -> None:
     made.call(frozenset(), 20.0)
     assert not made.is_over(79)
     assert made.is_over(81)
+    # After a reset it calls early.
+    made.call(frozenset(), 21.0)
+    assert not made.is_over(80)
+    assert made.is_over(82)
+    made.call(frozenset(), 31.0)
+    assert not made.is_over(60)
+    assert made.is_over(62)
 
 
 @given(st.lists(st.one_of(st.none(), HOSTS)), st.integers(1, 3), st.integers(1, 3))
@@ -82,9 +102,9 @@ def test_what_holds_is_what_mon_hears(
     made = watch(fall, rise)
     for each in checks:
         before = made.told
-        assert made.check(each) is (made.told != before)
+        assert made.check(each, ALL) is (made.told != before)
     last = frozenset({"a", "d"})
     for _ in range(3):
-        made.check(last)
+        made.check(last, ALL)
     assert made.told == last
-    assert not made.check(last)
+    assert not made.check(last, ALL)
