@@ -237,7 +237,7 @@ def _call_out(called: socket.socket, program: str, outcome: Repeated) -> None:
         outcome.stdout.partition("\n")[0],
         again.hosts,
         again.are_apart,
-        again.open_to,
+        again.places(),
         wire.call(program, b"", environ),
     )
     with contextlib.suppress(OSError):

@@ -63,14 +63,21 @@ class Again(NamedTuple):
     """How the resident process makes a run again: every ``between`` seconds.
 
     ``hosts`` is how many there are, ``are_apart`` whether what becomes of one has nothing to do
-    with the others, ``open_to`` the addresses and ports of those to which a connection may be left
-    open, by host.
+    with the others, ``open_to`` those to which a connection may be left open.
     """
 
     between: float
     hosts: int
     are_apart: bool
-    open_to: Mapping[str, tuple[str, int]]
+    open_to: Sequence[Target]
+
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Return the addresses and ports of those to which one may be left open, by host."""
+        return {
+            each.host: (each.name, each.port)
+            for each in self.open_to
+            if each.port and canonical_address(each.name) is not None and "%" not in each.name
+        }
 
 
 class Repeated(Outcome):
@@ -105,16 +112,7 @@ def _again(given: Mapping[str, Any], open_to: Sequence[Target], more: Mapping[st
     hosts = len(click.get_current_context().params["hosts"])
     # They are held against each other, or set up together.
     are_apart = not (any(more.values()) or given.get("via"))
-    return Again(
-        given["between"],
-        hosts,
-        are_apart,
-        {
-            each.host: (each.name, each.port)
-            for each in (open_to if are_apart else ())
-            if each.port and canonical_address(each.name) is not None and "%" not in each.name
-        },
-    )
+    return Again(given["between"], hosts, are_apart, open_to if are_apart else ())
 
 
 def _for_nagios(run: monitor.Run, given: Mapping[str, Any], more: Mapping[str, Any]) -> Outcome:

@@ -26,6 +26,8 @@ class Check:
         self.turn = turn
         self.sock: socket.socket | None = None
         self._heard = b""
+        # What mon called last, and the call for these hosts made of it.
+        self._call: tuple[Called, bytes] | None = None
         # Of these hosts something has become known since the run began.
         self.outdated: set[str] = set()
 
@@ -37,7 +39,11 @@ class Check:
     def call(self) -> bytes:
         """Return the call to make."""
         called = self.service.called
-        return called.call if len(self.hosts) == called.hosts else called.of(self.hosts)
+        if len(self.hosts) == called.hosts:
+            return called.call
+        if self._call is None or self._call[0] is not called:
+            self._call = called, called.of(self.hosts)
+        return self._call[1]
 
     def hear(self) -> tuple[int, str] | None:
         """Take a piece of the answer; return status and report where it is whole.
@@ -74,6 +80,8 @@ class Service:
             Check(self, hosts, turns.turn_of(number, place, len(parts)))
             for place, hosts in enumerate(parts)
         ]
+        # Those whose turn came while another one went on.
+        self.waiting: list[Check] = []
         self.hurried: Check | None = None
         # Hosts whose connection has ended since the last hurried check began.
         self.rung: set[str] = set()
@@ -98,11 +106,14 @@ class Service:
         failed = failed_of(status, report)
         if failed is None:
             return None
+        self.detail = report.partition("\n")[2]
+        if not (failed or self._about_failed):
+            return failed
         about = {match[1]: match[0] for match in _ABOUT.finditer(report)}
         for host in set(check.hosts) - check.outdated:
             self._about_failed.pop(host, None)
             if host in failed:
                 self._about_failed[host] = about.get(host, "")
         others = [text for host, text in self._about_failed.items() if host not in check.hosts]
-        self.detail = "\n".join([*others, report.partition("\n")[2]])
+        self.detail = "\n".join([*others, self.detail])
         return failed

@@ -121,14 +121,19 @@ class Watcher:
         heapq.heappush(self._due, (when, self._pushed, check))
 
     def _begin_turn(self, check: Check, now: float) -> None:
-        """Begin a check that has its turn, unless the last one still goes on."""
+        """Begin a check that has its turn, unless the last one still goes on.
+
+        One at a time of a service, so that a busy machine has no more to do at once.
+        """
         service = check.service
         if service.is_dropped or service.watch.is_over(now):
             self._drop(service)
             return
         self._push(check, now)
-        if check.sock is None:
+        if all(each.sock is None for each in service.checks):
             self._begin(check)
+        elif check.sock is None and check not in service.waiting:
+            service.waiting.append(check)
 
     def _drop(self, service: Service) -> None:
         """Let go of a service, for which no check is made any more."""
@@ -166,9 +171,12 @@ class Watcher:
         self._end(check)
         if answer is not None:
             self._judge(check, *answer)
-        if check is check.service.hurried:
-            check.service.hurried = None
-            self._hurry(check.service)
+        service = check.service
+        if check is service.hurried:
+            service.hurried = None
+            self._hurry(service)
+        elif service.waiting and not service.is_dropped:
+            self._begin(service.waiting.pop(0))
 
     def _judge(self, check: Check, status: int, report: str) -> None:
         """Take what a check has come to, and have mon hear of it where that is new."""
