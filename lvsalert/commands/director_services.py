@@ -383,16 +383,19 @@ def left_out(file: DirectorFile) -> list[str]:
 
 
 def _start_outside(file: DirectorFile) -> None:
-    """Leave a start to root, before anything is done, where it runs people's programs.
+    """Leave a start to root, before anything is done, where it takes that.
 
-    So is one by which the kernel has to be told to forward packets.
+    It runs people's programs, the kernel has to be told to forward packets, or a folder is closed.
     """
     programs = {watch.monitor[0] for watch in watches_in(file)}
-    if "external.monitor" in programs or any(
-        each.configured.fallback_command for each in file.services
+    told = [each for each in file.services if each.configured.fallback_command]
+    folder = file.config.maintenance_dir
+    if (
+        "external.monitor" in programs
+        or told
+        or (lifecycle.masquerades(file) and any(map(_is_off, _FORWARDING)))
+        or not (folder is None or os.access(folder, os.R_OK | os.X_OK))
     ):
-        need_outside()
-    if lifecycle.masquerades(file) and any(map(_is_off, _FORWARDING)):
         need_outside()
 
 

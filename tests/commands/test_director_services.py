@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lvsalert.commands import director_services, lvs_director
+from lvsalert.director import outside
+from lvsalert.director.outside import Inside
 from lvsalert.ipvs import ipvsadm
 from tests.harness.director_file import WEB, Machine
 from tests.harness.misbehaving import Misbehaving, refusing, replies
@@ -200,6 +202,30 @@ def test_packets_are_forwarded_for_masquerading(
     machine.write(WEB.replace("gate 5", "masq 5"))
     assert machine.with_file("reload").stderr == ""
     assert switch.read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("fallbackcommand = /bin/true\n", WEB),
+        ("maintenancedir = /nonexistent\n", WEB),
+        ("", WEB.replace(" gate", " masq")),
+        ("", WEB.replace("= on", "= external\n    checkcommand = /bin/true")),
+    ],
+    ids=["program", "closed folder", "forwarding", "external"],
+)
+def test_what_takes_root_is_not_begun_by_the_resident(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, head: str, body: str
+) -> None:
+    """A start that the resident has to give back changes nothing before."""
+    switch = machine.folder / "ip_forward"
+    switch.write_text("0\n")
+    monkeypatch.setattr(director_services, "_FORWARDING", (str(switch),))
+    monkeypatch.setattr(outside, "_inside", [""])
+    machine.write(head + body)
+    with pytest.raises(Inside):
+        machine.with_file("start")
+    assert machine.kernel.rules == []
 
 
 def test_packets_that_cannot_be_forwarded_are_told(
