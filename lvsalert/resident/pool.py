@@ -99,17 +99,14 @@ class Pool:
             self._poll.register(descriptor, select.POLLRDHUP)
         return worker
 
-    def take(self, descriptor: int) -> bool:
-        """Take what a descriptor tells of; return whether it is one of a worker's."""
+    def take(self, descriptor: int) -> None:
+        """Take what a descriptor of a worker's tells of; one may be closed by now."""
         if descriptor in self._by_end:
             self._bury(self._by_end[descriptor])
         elif descriptor in self._by_channel:
             self._rest(self._by_channel[descriptor])
         elif descriptor in self._by_connection:
             self._give_up(self._by_connection[descriptor], descriptor)
-        else:
-            return False
-        return True
 
     def close(self) -> None:
         """Close what this process has of the workers."""

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Container, Sequence
 from typing import Callable, NoReturn
 
 from lvsalert import __version__
@@ -65,6 +66,16 @@ def _answers(path: str) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True
+
+
+def in_order(ready: Sequence[int], new: Container[int], opening: Container[int]) -> Sequence[int]:
+    """Return descriptors in the order in which they are to be taken: those last that open others.
+
+    One that is closed on the way may have its number given to another one, which its news would be
+    taken for: a process that has just begun was waited for, and everybody with it. What is ``new``
+    makes processes, and ``opening`` are those over which connections, and what is watched, come.
+    """
+    return sorted(ready, key=lambda each: 2 if each in opening else 1 if each in new else 0)
 
 
 class Server:
@@ -117,7 +128,9 @@ class Server:
         self._start_exporter()
         self._notifier.tell("READY=1")
         while self._alerts or self._pool.is_busy or not self._is_ending:
-            for descriptor, _ in self._poll.poll(self._pause()):
+            ready = [descriptor for descriptor, _ in self._poll.poll(self._pause())]
+            opening = (self._listener.fileno(), self._calls.fileno())
+            for descriptor in in_order(ready, self._new, opening):
                 self._take(descriptor)
             self._start_alerts()
             self._note_load()
@@ -163,8 +176,10 @@ class Server:
         elif descriptor in self._alerts:
             # Its plug-in has ended, and nobody wants to know any more.
             self._let_go(self._alerts, descriptor).close()
-        elif not self._pool.take(descriptor) and not self._is_ending:
+        elif descriptor == self._listener.fileno():
             self._accept()
+        else:
+            self._pool.take(descriptor)
 
     def _accept(self) -> None:
         try:

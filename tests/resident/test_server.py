@@ -19,6 +19,7 @@ import pytest
 
 from lvsalert import standin
 from lvsalert.resident import wire
+from lvsalert.resident.server import in_order
 from tests.harness.misbehaving import Client, Misbehaving, refusing, replies
 from tests.harness.places import CHECKOUT, is_root, open_folder
 from tests.harness.resident import Call, Resident
@@ -126,6 +127,15 @@ class Table:
         """The real servers in the table."""
         entries = [rule.split()[4] for rule in self.kernel.rules if rule.startswith("-a")]
         return " ".join(each.removesuffix(":80") for each in entries)
+
+
+def test_what_opens_descriptors_is_taken_last() -> None:
+    """None gets the number of one whose news is still to be taken, and with it the news."""
+    assert in_order([3, 7, 4, 9, 5, 8], new={7: None, 5: None}, opening=(3, 9)) == [
+        *[4, 8],
+        *[7, 5],
+        *[3, 9],
+    ]
 
 
 def test_an_alert_has_its_standard_input(resident: Resident, tmp_path: Path) -> None:
