@@ -183,15 +183,20 @@ class Way(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-class Connection(NamedTuple):
-    """A connection over TCP through the kernel's table: from where, to what, and to which server.
+Endpoint = tuple[str, int]
+"""A numeric address and a port."""
 
-    Each pair is a numeric address and a port.
+
+class Connection(NamedTuple):
+    """A connection through the kernel's table: from where, to what, and to which real server.
+
+    Over UDP it is what goes between the same ends.
     """
 
-    source: tuple[str, int]
-    virtual: tuple[str, int]
-    real: tuple[str, int]
+    protocol: Protocol
+    source: Endpoint
+    virtual: Endpoint
+    real: Endpoint
 
 
 # What a name or an IPv4 address is made of; letters of any script, since getaddrinfo(3) takes them.

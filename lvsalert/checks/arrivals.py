@@ -9,14 +9,14 @@ import struct
 from collections.abc import Collection
 
 from lvsalert.errors import PrivilegeError
-from lvsalert.model import family_of
+from lvsalert.model import Endpoint, Protocol, family_of
 
 _ETHERTYPES: dict[int, int] = {socket.AF_INET: 0x0800, socket.AF_INET6: 0x86DD}
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _BUFFER = 4 << 20
 # Headers are all that is looked at.
 _SNAP = 128
-_TCP = 6
+_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
 # Where the protocol and the two addresses stand in a header (RFC 791, RFC 8200).
 _PLACES: dict[int, tuple[int, int, int, int]] = {
     socket.AF_INET: (9, 12, 16, 4),
@@ -28,12 +28,13 @@ _INSTRUCTION = struct.Struct("=HBBI")
 
 
 class Arrivals:
-    """The TCP packets that come in for one address, from when this is made on.
+    """The packets of a protocol that come in for one address, from when this is made on.
 
     PrivilegeError without CAP_NET_RAW.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, protocol: Protocol, address: str) -> None:
+        self._protocol = protocol
         self._family = family_of(address)
         ethertype = _ETHERTYPES[self._family]
         try:
@@ -44,7 +45,7 @@ class Arrivals:
             if error.errno in (errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT):
                 raise PrivilegeError("no CAP_NET_RAW to see what comes in") from None
             raise
-        program = _filter(self._family, socket.inet_pton(self._family, address))
+        program = _filter(self._family, _NUMBERS[protocol], socket.inet_pton(self._family, address))
         code = ctypes.create_string_buffer(program, len(program))
         count = len(program) // _INSTRUCTION.size
         given = struct.pack("HP", count, ctypes.addressof(code))
@@ -54,10 +55,10 @@ class Arrivals:
         except PermissionError:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self._sock.setblocking(False)
-        self._seen: set[tuple[tuple[str, int], tuple[str, int]]] = set()
+        self._seen: set[tuple[Protocol, Endpoint, Endpoint]] = set()
 
-    def seen(self) -> Collection[tuple[tuple[str, int], tuple[str, int]]]:
-        """Return from where to where packets have come so far, as addresses and ports."""
+    def seen(self) -> Collection[tuple[Protocol, Endpoint, Endpoint]]:
+        """Return over what, from where and to where packets have come so far."""
         while True:
             try:
                 packet = self._sock.recv(_SNAP)
@@ -68,30 +69,30 @@ class Arrivals:
                 continue
             ends = _ends(self._family, packet)
             if ends is not None:
-                self._seen.add(ends)
+                self._seen.add((self._protocol, *ends))
 
     def close(self) -> None:
         """See no more."""
         self._sock.close()
 
 
-def _filter(family: int, destination: bytes) -> bytes:
-    """Return the program that takes TCP for one address, as the kernel runs it (BPF)."""
+def _filter(family: int, number: int, destination: bytes) -> bytes:
+    """Return the program that takes a protocol for one address, as the kernel runs it (BPF)."""
     protocol, _, target, _ = _PLACES[family]
     words = [struct.unpack_from("!I", destination, at)[0] for at in range(0, len(destination), 4)]
-    tests = [(_LOAD_BYTE, protocol, _TCP)]
+    tests = [(_LOAD_BYTE, protocol, number)]
     tests += [(_LOAD_WORD, target + 4 * place, word) for place, word in enumerate(words)]
     lines = []
-    for number, (load, place, value) in enumerate(tests):
+    for test, (load, place, value) in enumerate(tests):
         # To the last line but one, which takes nothing.
-        miss = 2 * (len(tests) - number - 1) + 1
+        miss = 2 * (len(tests) - test - 1) + 1
         lines += [(load, 0, 0, place), (_JUMP, 0, miss, value)]
     lines += [(_RETURN, 0, 0, _SNAP), (_RETURN, 0, 0, 0)]
     return b"".join(_INSTRUCTION.pack(*line) for line in lines)
 
 
-def _ends(family: int, packet: bytes) -> tuple[tuple[str, int], tuple[str, int]] | None:
-    """Return source and destination of a packet of TCP, None of one that is cut short."""
+def _ends(family: int, packet: bytes) -> tuple[Endpoint, Endpoint] | None:
+    """Return source and destination of a packet, None of one that is cut short."""
     _, source, target, size = _PLACES[family]
     ports = (packet[0] & 0x0F) * 4 if family == socket.AF_INET else 40
     if len(packet) < ports + 4:

@@ -123,7 +123,7 @@ class _Client(ftplib.FTP):
         self, trust: ssl.SSLContext, sock: socket.socket, session: ssl.SSLSession | None = None
     ) -> ssl.SSLSocket:
         sock.settimeout(self._reach.seconds_left())
-        name = tls.name_to_verify(self._reach.target.name)
+        name = tls.name_to_verify(self._reach.target.certified)
         return trust.wrap_socket(sock, server_hostname=name, session=session)
 
     def ntransfercmd(

@@ -22,6 +22,7 @@ DEFAULT_STATUS = frozenset((200, 301, 302, 401))
 DEFAULT_AGENT = "mon.d/http.monitor"
 DEFAULT_MAX_BYTES = 1 << 20
 _SCHEME = "http://"
+_OVER_TLS = 443
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 
@@ -180,8 +181,10 @@ def host_header(check: Check, target: Target, default_port: int) -> str:
         return check.host_header
     if is_for_proxy(check.path):
         return _authority(check.path)
+    # By way of an address clients ask for that, but no certificate may be for it.
+    asked = target.certified if default_port == _OVER_TLS else target.name
     # The zone of fe80::1%eth0 means something on this side alone (RFC 6874).
-    name = f"[{target.name.partition('%')[0]}]" if ":" in target.name else target.name
+    name = f"[{asked.partition('%')[0]}]" if ":" in asked else asked
     return name if target.port == default_port else f"{name}:{target.port}"
 
 

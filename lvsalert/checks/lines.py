@@ -135,5 +135,5 @@ def probe(
     def over_tls(stream: Stream, _target: Target) -> Conversation:
         return converse(talk, stream)
 
-    name = tls.name_to_verify(target.name)
+    name = tls.name_to_verify(target.certified)
     return (yield from tls.over(over_tls, context, name, sock, target))

@@ -28,6 +28,9 @@ WRITE = select.EPOLLOUT
 
 OUT_OF_TIME = "no verdict: the run's deadline came first"
 
+# The first byte of tcp_info while no answer has come (netinet/tcp.h).
+_SYN_SENT = 2
+
 # Between two looks at the sockets, so many connections begin: answers that are there already are
 # read before more are asked for, which is less for the kernel and for us to keep.
 _BURST = 32
@@ -37,12 +40,19 @@ class Target(NamedTuple):
     """A host to probe: its spelling on the command line, its name or address, and the port.
 
     ``prepare`` gets each socket to it before that connects, None for one that needs nothing.
+    ``own_name`` is the host's where ``name`` is another's, by way of which it is asked.
     """
 
     host: str
     name: str
     port: int
     prepare: Callable[[socket.socket], None] | None = None
+    own_name: str | None = None
+
+    @property
+    def certified(self) -> str:
+        """Return the name that its certificate has to be for, if nobody says another."""
+        return self.own_name or self.name
 
 
 class TimedOut(Exception):
@@ -147,7 +157,7 @@ class _Sweep:
             self._lookups.close()
 
     def run(self, targets: Sequence[Target], deadline: float, concurrency: int) -> list[Result]:
-        self._take(targets)
+        self._begin(targets)
         while True:
             for _ in range(min(_BURST, len(self._ready), concurrency - len(self._active))):
                 if not self._connect(self._ready.popleft()):
@@ -158,10 +168,11 @@ class _Sweep:
                 break
             may_connect = self._ready and len(self._active) < concurrency
             pause = 0.0 if may_connect else self._pause(now, deadline)
-            for descriptor, _ in self._epoll.poll(pause):
+            for descriptor, event in self._epoll.poll(pause):
                 attempt = self._active.get(descriptor)
                 if attempt is not None:
-                    self._resume(attempt)
+                    if not event & select.EPOLLERR or not self._could_not_connect(attempt):
+                        self._resume(attempt)
                 elif descriptor == self._waker.fileno():
                     self._waker.drain()
                 elif self._lookups is not None:
@@ -172,7 +183,7 @@ class _Sweep:
             for index, target in enumerate(targets)
         ]
 
-    def _take(self, targets: Sequence[Target]) -> None:
+    def _begin(self, targets: Sequence[Target]) -> None:
         for index, target in enumerate(targets):
             attempt = Attempt(index, target)
             if attempt.rest:
@@ -239,6 +250,20 @@ class _Sweep:
         attempt.until = when
         self._pushed += 1
         heapq.heappush(self._limits, (when, self._pushed, attempt))
+
+    def _could_not_connect(self, attempt: Attempt) -> bool:
+        """Return whether a router's word ended an attempt to connect, and do what follows from it.
+
+        As long as the kernel goes on trying, no reading or writing tells of that (ip(7)).
+        """
+        if attempt.sock is None or attempt.is_connected():
+            return False
+        if attempt.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _SYN_SENT:
+            return False
+        code = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(attempt, OSError(code, os.strerror(code)))
+        return code != 0
 
     def _resume(self, attempt: Attempt, error: TimedOut | None = None) -> None:
         """Let the conversation go on until it waits again or ends."""

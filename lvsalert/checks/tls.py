@@ -135,7 +135,7 @@ def probe(
 ) -> Conversation:
     """Connect, let TLS come up, and read until the match is found or the server ends."""
     # An IPv6 address is no server's name, whatever its zone.
-    stream = Stream(context, sock, None if ":" in target.name else target.name)
+    stream = Stream(context, sock, None if ":" in target.certified else target.certified)
     said, stage = b"", NOT_UP
     try:
         yield from stream.wait(WRITE)

@@ -16,6 +16,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program, require_library
 from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.via import via_of, via_options
 
 
 @command("dns.monitor")
@@ -36,6 +37,7 @@ from lvsalert.commands.options import Parsed, command, option
 @option("-tcp", "--tcp", is_flag=True, help="Ask over TCP.")
 @option("-caching_only", "--caching-only", is_flag=True, help="Taken from the stock one, not used.")
 @omit_good_option
+@via_options
 @common_options
 def _dns_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Ask the DNS server on each HOST for NAME, or for the name of an address.
@@ -50,7 +52,8 @@ def _dns_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     targets = monitor.targets_of(hosts, given["port"])
     probe = functools.partial(dns.probe_tcp if given["tcp"] else dns.probe, question)
     limits = limits_of(given)
-    return outcome_of(monitor.by_sweep(targets, probe, limits, datagrams=not given["tcp"]), given)
+    run = monitor.by_sweep(targets, probe, limits, datagrams=not given["tcp"], via=via_of(given))
+    return outcome_of(run, given)
 
 
 run = program(_dns_monitor)

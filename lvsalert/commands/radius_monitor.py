@@ -25,6 +25,7 @@ from lvsalert.commands.monitoring import (
     secret_of,
 )
 from lvsalert.commands.options import command, option
+from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
 
@@ -38,6 +39,7 @@ from lvsalert.errors import UsageError
     help="Its first line is the server's secret.  [default: LVSALERT_SECRET]",
 )
 @omit_good_option
+@via_options
 @common_options
 @click.pass_context
 def _radius_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any) -> Outcome:
@@ -59,7 +61,9 @@ def _radius_monitor(ctx: click.Context, /, hosts: tuple[str, ...], **given: Any)
     )
     targets = monitor.targets_of(hosts, given["port"])
     probe = functools.partial(radius.probe, login)
-    return outcome_of(monitor.by_sweep(targets, probe, limits_of(given), datagrams=True), given)
+    limits = limits_of(given)
+    run = monitor.by_sweep(targets, probe, limits, datagrams=True, via=via_of(given))
+    return outcome_of(run, given)
 
 
 run = program(_radius_monitor)

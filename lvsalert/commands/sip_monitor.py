@@ -15,6 +15,7 @@ from lvsalert.commands.monitor_options import (
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
 from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.via import via_of, via_options
 
 
 @command("sip.monitor")
@@ -28,6 +29,7 @@ from lvsalert.commands.options import Parsed, command, option
 )
 @option("--tcp", is_flag=True, help="Ask over TCP.")
 @omit_good_option
+@via_options
 @common_options
 def _sip_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     """Ask the SIP server on each HOST for its OPTIONS, which it has to answer with 200.
@@ -38,7 +40,8 @@ def _sip_monitor(hosts: tuple[str, ...], **given: Any) -> Outcome:
     targets = monitor.targets_of(hosts, given["port"])
     probe = functools.partial(sip.probe_tcp if given["tcp"] else sip.probe, given["login"] or "")
     limits = limits_of(given)
-    return outcome_of(monitor.by_sweep(targets, probe, limits, datagrams=not given["tcp"]), given)
+    run = monitor.by_sweep(targets, probe, limits, datagrams=not given["tcp"], via=via_of(given))
+    return outcome_of(run, given)
 
 
 run = program(_sip_monitor)

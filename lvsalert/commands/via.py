@@ -79,4 +79,5 @@ def kernel_of(given: Mapping[str, Any]) -> Kernel:
     from lvsalert.ipvs import proc
 
     director = director_of({**given, "lock_timeout": _LOCK_SECONDS})
-    return Kernel(functools.partial(marks_for, director), proc.made, proc.virtual_addresses)
+    marks = functools.partial(marks_for, director)
+    return Kernel(marks, proc.made, proc.udp_ports, proc.virtual_addresses)

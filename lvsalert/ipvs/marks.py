@@ -12,7 +12,15 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from lvsalert.ipvs.table import Service, Table
-from lvsalert.model import Connection, Forwarding, Protocol, RealServer, VirtualService, Way
+from lvsalert.model import (
+    Connection,
+    Endpoint,
+    Forwarding,
+    Protocol,
+    RealServer,
+    VirtualService,
+    Way,
+)
 
 # The lowest is one above; 0x4C56 is "LV". Kubernetes and Tailscale use other bits.
 _BASE = 0x4C560000
@@ -86,14 +94,27 @@ def made(text: str, asked: Iterable[Connection]) -> set[Connection]:
     if not sources:
         return set()
     # A director in the middle of its work has many that are others'.
-    found = re.findall(rf"^TCP +(?:{sources}) .*", text, re.MULTILINE)
+    found = re.findall(rf"^(?:TCP|UDP) +(?:{sources}) .*", text, re.MULTILINE)
     return {lines[key] for line in found if (key := " ".join(line.split()[:7])) in lines}
 
 
 def _line(connection: Connection) -> str:
     """Return a connection as the kernel prints it, up to its state."""
-    parts = [word for end in connection for word in (_hexadecimal(end[0]), f"{end[1]:04X}")]
-    return " ".join(("TCP", *parts))
+    return " ".join((connection.protocol.name, *map(_end, connection[1:])))
+
+
+def udp_ports(text: str, source: str, virtual: Endpoint) -> set[int]:
+    """Return the ports of a source that the text of /proc/net/ip_vs_conn has over UDP.
+
+    They are those of connections to a virtual address and port.
+    """
+    start = f"UDP +{_hexadecimal(source)}"
+    found = re.findall(rf"^{start} (\w+) {_end(virtual)} ", text, re.MULTILINE)
+    return {int(each, 16) for each in found}
+
+
+def _end(endpoint: Endpoint) -> str:
+    return f"{_hexadecimal(endpoint[0])} {endpoint[1]:04X}"
 
 
 def _hexadecimal(address: str) -> str:

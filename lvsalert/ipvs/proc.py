@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lvsalert.errors import NoKernelError
 from lvsalert.ipvs import marks
-from lvsalert.model import Connection
+from lvsalert.model import Connection, Endpoint
 
 _TABLE = Path("/proc/net/ip_vs")
 _CONNECTIONS = Path("/proc/net/ip_vs_conn")
@@ -27,9 +27,19 @@ def made(asked: Iterable[Connection]) -> set[Connection]:
     """Return those of the connections that the kernel has led where they were to go.
 
     It knows one for 10 seconds after its end by a reset, and longer after any other (ip_vs's
-    time-outs), whatever state it was in. NoKernelError where there is no IPVS.
+    time-outs), whatever state it was in; over UDP for 300 seconds after its last packet.
+    NoKernelError where there is no IPVS.
     """
     return marks.made(_read(_CONNECTIONS), asked)
+
+
+def udp_ports(source: str, virtual: Endpoint) -> set[int]:
+    """Return the ports of a source that the list has over UDP to a virtual address and port.
+
+    What is sent from one goes where it went before, whatever its mark. NoKernelError where there
+    is no IPVS.
+    """
+    return marks.udp_ports(_read(_CONNECTIONS), source, virtual)
 
 
 def _read(path: Path) -> str:

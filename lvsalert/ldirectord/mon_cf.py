@@ -31,7 +31,11 @@ _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.
 _COMPARISON = re.compile(r"^ +(LVSALERT_(?:AGREE(?:_ON|_WITHIN)?|STALE))=(.*)$", re.MULTILINE)
 # The monitors that can ask by way of the virtual address.
 _KNOW_VIA = frozenset(
-    f"{name}.monitor" for name in ("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet")
+    f"{name}.monitor"
+    for name in (
+        *("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet"),
+        *("dns", "sip", "radius"),
+    )
 )
 _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 

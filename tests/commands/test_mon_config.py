@@ -277,6 +277,11 @@ virtual = 10.0.0.8:21
     real = 192.0.2.1 gate
     service = ftp
     request = "/file"
+virtual = 10.0.0.9:53
+    real = 192.0.2.1 gate
+    protocol = udp
+    service = dns
+    request = "www.example.com"
 """
 
 
@@ -314,6 +319,7 @@ def test_real_servers_are_asked_by_way_of_their_virtual_address(file: Path) -> N
         "fwm-7": ([" monitor tcp.monitor"], ["7"]),
         "tcp-10.0.0.7-80": ([" monitor fping.monitor"], ["10.0.0.7:80"]),
         "tcp-10.0.0.8-21": ([" monitor ftp.monitor"], ["10.0.0.8:21"]),
+        "udp-10.0.0.9-53": ([" monitor dns.monitor", " --via 10.0.0.9"], ["10.0.0.9:53"]),
     }
     assert set(by_way.stderr.splitlines()) - set(plain.stderr.splitlines()) == {
         f"lvs-director: {file}:{line}: {virtual}: the real servers are asked themselves: {reason}"

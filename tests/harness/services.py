@@ -57,8 +57,8 @@ listen {{
   port = {port}
   virtual_server = default
 }}
-client loopback {{
-  ipaddr = 127.0.0.0/8
+client tests {{
+  ipaddr = {clients}
   secret = "{secret}"
 }}
 modules {{
@@ -87,8 +87,7 @@ log_stderror=yes
 fork=yes
 children=1
 tcp_children=1
-listen=udp:{place}
-listen=tcp:{place}
+{listen}
 loadmodule "sl.so"
 request_route {{
     if (method == "OPTIONS") {{
@@ -265,12 +264,13 @@ class Slapd(_Server):
 class Freeradius(_Server):
     """A RADIUS server with the SECRET, where USER has PASSWORD."""
 
-    def __init__(self, folder: Path, place: str) -> None:
-        """Write the configuration into `folder`."""
+    def __init__(self, folder: Path, place: str, clients: str = "127.0.0.0/8") -> None:
+        """Write the configuration into `folder`; it answers those of the network `clients`."""
         address, port = split(place)
         (folder / "users").write_text(f'{USER} Cleartext-Password := "{PASSWORD}"\n')
         conf = folder / "radiusd.conf"
-        conf.write_text(_RADIUS.format(folder=folder, address=address, port=port, secret=SECRET))
+        places = {"address": address, "port": port, "clients": clients}
+        conf.write_text(_RADIUS.format(folder=folder, secret=SECRET, **places))
         for path in (folder / "users", conf):
             path.chmod(0o640)
         super().__init__(
@@ -287,10 +287,11 @@ class Freeradius(_Server):
 class Kamailio(_Server):
     """A SIP server that answers OPTIONS, over UDP and TCP."""
 
-    def __init__(self, folder: Path, place: str) -> None:
-        """Write the configuration into `folder`."""
+    def __init__(self, folder: Path, place: str, *more: str) -> None:
+        """Write the configuration into `folder`; `more` are further places."""
         conf = folder / "kamailio.cfg"
-        conf.write_text(_KAMAILIO.format(place=place))
+        listen = "\n".join(f"listen={p}:{at}" for at in (place, *more) for p in ("udp", "tcp"))
+        conf.write_text(_KAMAILIO.format(listen=listen))
         words = ["-DD", "-E", "-f", str(conf), "-Y", str(folder), "-m", "16", "-M", "4"]
         super().__init__([_program("kamailio"), *words], folder, place)
 
@@ -298,12 +299,12 @@ class Kamailio(_Server):
 class Dnsmasq(_Server):
     """A DNS server that knows www.example.com as 192.0.2.1, over UDP and TCP."""
 
-    def __init__(self, folder: Path, place: str) -> None:
-        """Keep how to run it."""
+    def __init__(self, folder: Path, place: str, *more: str) -> None:
+        """Keep how to run it; `more` are addresses beside the place's, at the same port."""
         address, port = split(place)
         words = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]
         words += [
-            f"--listen-address={address}",
+            "--listen-address=" + ",".join((address, *more)),
             f"--port={port}",
             "--bind-interfaces",
             "--user=root",

@@ -16,7 +16,7 @@ from lvsalert.ipvs import marks
 from lvsalert.ipvs.ipvsadm import Ipvsadm
 from lvsalert.ipvs.naming import virtual_service
 from lvsalert.ipvs.plan import plan
-from lvsalert.model import Connection, Forwarding, Way
+from lvsalert.model import Connection, Endpoint, Forwarding, Protocol, Way
 from tests.harness.table_file import TableFile
 from tests.harness.waiting import patience
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST = 1280704513
+TCP, UDP = Protocol.TCP, Protocol.UDP
 # As Linux 6.1 prints them.
 TABLE = """\
 IP Virtual Server version 1.2.1 (size=4096)
@@ -84,23 +85,31 @@ def _kernels(text: str) -> str:
 @pytest.mark.parametrize(
     ("connection", "is_made"),
     [
-        ((("10.0.0.1", 57521), ("10.0.0.3", 80), ("192.168.0.1", 80)), True),
+        ((TCP, ("10.0.0.1", 57521), ("10.0.0.3", 80), ("192.168.0.1", 80)), True),
+        ((UDP, ("10.0.0.1", 57523), ("10.0.0.3", 80), ("192.168.0.1", 80)), True),
         # Another server got it, or another port did, or the other protocol.
-        ((("10.0.0.1", 57522), ("10.0.0.3", 80), ("192.168.0.1", 80)), False),
-        ((("10.0.0.1", 57521), ("10.0.0.3", 80), ("192.168.0.1", 8080)), False),
-        ((("10.0.0.1", 57523), ("10.0.0.3", 80), ("192.168.0.1", 80)), False),
-        ((("2001:db8::1", 57521), ("2001:db8::3", 80), ("2001:db8::11", 80)), True),
-        ((("2001:db8::1", 57521), ("2001:db8::3", 80), ("2001:db8::12", 80)), False),
+        ((TCP, ("10.0.0.1", 57522), ("10.0.0.3", 80), ("192.168.0.1", 80)), False),
+        ((TCP, ("10.0.0.1", 57521), ("10.0.0.3", 80), ("192.168.0.1", 8080)), False),
+        ((TCP, ("10.0.0.1", 57523), ("10.0.0.3", 80), ("192.168.0.1", 80)), False),
+        ((TCP, ("2001:db8::1", 57521), ("2001:db8::3", 80), ("2001:db8::11", 80)), True),
+        ((TCP, ("2001:db8::1", 57521), ("2001:db8::3", 80), ("2001:db8::12", 80)), False),
     ],
 )
 def test_connection_counts_where_the_kernel_led_it_there(
-    connection: tuple[tuple[str, int], ...], is_made: bool
+    connection: tuple[Protocol, Endpoint, Endpoint, Endpoint], is_made: bool
 ) -> None:
     """From the same port, to the same address, and to this real server."""
     asked = Connection(*connection)
     assert marks.made(_kernels(CONNECTIONS), [asked]) == ({asked} if is_made else set())
     assert marks.made("", [asked]) == set()
     assert marks.made(CONNECTIONS, []) == set()
+
+
+def test_ports_that_lead_where_they_led_before() -> None:
+    """Over UDP, from one address to one virtual address and port."""
+    assert marks.udp_ports(CONNECTIONS, "10.0.0.1", ("10.0.0.3", 80)) == {57523}
+    assert marks.udp_ports(CONNECTIONS, "10.0.0.1", ("10.0.0.3", 81)) == set()
+    assert marks.udp_ports(CONNECTIONS, "10.0.0.2", ("10.0.0.3", 80)) == set()
 
 
 @given(st.dictionaries(st.sampled_from(marks.MARKS), WAYS, max_size=5))

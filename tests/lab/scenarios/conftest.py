@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.places import open_folder
+from tests.lab.by_way import ACCEPT_LOCAL
 from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.topology import Topology
 
@@ -37,6 +38,17 @@ def lab(topology: Topology, installed: str) -> Iterator[Topology]:
     """The hosts, with nothing running, empty tables and nothing remembered."""
     yield topology
     topology.reset()
+
+
+@pytest.fixture
+def via(lab: Topology) -> Iterator[Topology]:
+    """The hosts with their web servers up, and directors that take what comes from their own."""
+    lab.start_web()
+    for director in (lab.director1, lab.director2):
+        director.set_sysctls({ACCEPT_LOCAL: 1})
+    yield lab
+    for director in (lab.director1, lab.director2):
+        director.set_sysctls({ACCEPT_LOCAL: 0})
 
 
 @pytest.hookimpl(wrapper=True)

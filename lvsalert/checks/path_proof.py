@@ -1,0 +1,135 @@
+"""What shows whether a verdict by way of a virtual address counts, or says nothing of its host.
+
+A verdict counts only if the kernel's list of connections shows that very connection at that very
+real server: without the mark's service any one answers, or none. After a silence we look whether
+the answer had come in and this machine dropped it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Callable
+
+from lvsalert.checks.path_setting import Doubt, sysctl
+from lvsalert.errors import LvsalertError, PrivilegeError
+from lvsalert.model import Connection, Protocol, Result
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from lvsalert.checks.arrivals import Arrivals
+    from lvsalert.checks.path_host import Host
+
+# Often enough to see each connection before the list forgets it, which takes 10 s.
+_LOOK_SECONDS = 6.0
+# What leaves the list while it is read has others passed over.
+_LOOKS = 3
+# How the reasons of those end from whom nothing came.
+_SILENT = {
+    Protocol.TCP: ("no connection", "Connection timed out"),
+    Protocol.UDP: ("no answer",),
+}
+
+
+class Proof:
+    """Sees the kernel's list of connections while hosts are asked, so that none is forgotten.
+
+    ``made`` returns those of the connections that are in the list.
+    """
+
+    def __init__(
+        self, made: Callable[[Iterable[Connection]], set[Connection]], hosts: Sequence[Host]
+    ) -> None:
+        self._made = made
+        self._hosts = hosts
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self.seen: set[Connection] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        for _each in range(_LOOKS):
+            if not self._look():
+                break
+
+    def _go_on(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            # What is wrong is told at the end.
+            with contextlib.suppress(LvsalertError):
+                self._look()
+
+    def _look(self) -> bool:
+        """Look for connections that were not seen yet; return whether some are still missing."""
+        begun = {each for host in self._hosts for each in tuple(host.connections)} - self.seen
+        found = self._made(begun)
+        self.seen |= found
+        return found != begun
+
+
+def astray(host: Host, seen: Collection[Connection]) -> Doubt | None:
+    """Return why a host's answer is none of its own, None where the kernel had sent us there."""
+    if host.connections and all(each in seen for each in host.connections):
+        return None
+    found = "the kernel did not send the check there"
+    if sysctl("vs/backup_only"):
+        reason = "net.ipv4.vs.backup_only is 1, by which a backup director balances nothing"
+        return Doubt(f"{found}: {reason}", "as root: sysctl -w net.ipv4.vs.backup_only=0")
+    return Doubt(
+        f"{found} by its firewall mark {host.mark}",
+        "somebody removed that from the table meanwhile (ipvsadm -C), and the next check sets it;"
+        " or a rule of the firewall's OUTPUT changes marks, and must not",
+    )
+
+
+class Answers:
+    """What comes in for the hosts' sources, and why that is not seen."""
+
+    def __init__(self, hosts: Iterable[Host], stack: contextlib.ExitStack) -> None:
+        from lvsalert.checks.arrivals import Arrivals
+
+        self.lacking = ""
+        self._each: list[Arrivals] = []
+        sources = {(each.protocol, each.source[0]) for host in hosts for each in host.connections}
+        try:
+            for protocol, address in sources:
+                self._each.append(Arrivals(protocol, address))
+                stack.callback(self._each[-1].close)
+        except PrivilegeError as error:
+            self.lacking = str(error)
+
+    def has_come(self, host: Host) -> bool:
+        """Return whether an answer has come in that a client would have got."""
+        seen = {ends for each in self._each for ends in each.seen()}
+        # What is masqueraded comes as the real server's, and one that answers as itself where it
+        # was asked as the virtual address answers nobody.
+        return any(
+            (each.protocol, each.real if host.is_masqueraded else each.virtual, each.source) in seen
+            for each in host.connections
+        )
+
+
+@contextlib.contextmanager
+def answers_to(hosts: Iterable[Host]) -> Iterator[Answers]:
+    """See what comes in for hosts that are asked once more."""
+    with contextlib.ExitStack() as stack:
+        yield Answers(hosts, stack)
+
+
+def dropped(host: Host, result: Result, answers: Answers) -> Doubt | None:
+    """Return why a silence is none of the host's, None where it is."""
+    protocol = host.connections[-1].protocol if host.connections else Protocol.TCP
+    if not result.reason.endswith(_SILENT[protocol]):
+        return None
+    if answers.lacking:
+        return Doubt(f"is silent, and {answers.lacking}", "for mon: lvs-director install --systemd")
+    if not answers.has_come(host):
+        return None
+    ends = f"{protocol.name} from {host.target.name} port {host.target.port} to {host.source}"
+    return Doubt("its answer came in and was dropped here", f"let the firewall's INPUT take {ends}")
