@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from lvsalert.ledger.ledger import Ledger
     from lvsalert.model import Result
 
+# A difference that lasts is noted anew no more often than this, in seconds.
+_NOTED_SECONDS = 3600.0
+
 agree_options = together(
     option("--agree", is_flag=True, help="Fail hosts whose content differs from the majority's."),
     option(
@@ -118,23 +121,30 @@ def _judged(rule: Rule, state_dir: str, subject: str, results: Sequence[Result])
     """
     from lvsalert.checks.agreement import judge
 
-    known, now = _known(state_dir, subject), time.time()
+    (known, seen), now = _known(state_dir, subject), time.time()
     judged = judge(results, rule, known, now)
-    if judged.known != known and (trouble := _keep(state_dir, subject, judged.known)):
+    is_due = judged.known != known or (known and seen < now - _NOTED_SECONDS)
+    if is_due and (trouble := _keep(state_dir, subject, judged.known, now)):
         judged = judge(results, rule, known, now, trouble)
     return judged
 
 
-def _known(state_dir: str, subject: str) -> dict[str, Known]:
-    """Return what the ledger knows; what is wrong with it shows when something is to be kept."""
+def _known(state_dir: str, subject: str) -> tuple[dict[str, Known], float]:
+    """Return what the ledger knows, and when (epoch) that was noted last.
+
+    What is wrong with it shows when something is to be kept.
+    """
     from lvsalert.checks.agreement import Known
     from lvsalert.ledger.reader import ask_ledger
 
-    rows, _ = ask_ledger(state_dir, lambda ledger: ledger.contents.get(subject))
-    return {host: Known(*row) for host, row in rows.items()}
+    def ask(ledger: Ledger) -> tuple[dict[str, tuple[float, bool]], float]:
+        return ledger.contents.get(subject), ledger.contents.seen(subject)
+
+    (rows, seen), _ = ask_ledger(state_dir, ask)
+    return {host: Known(*row) for host, row in rows.items()}, seen
 
 
-def _keep(state_dir: str, subject: str, known: Mapping[str, Known]) -> str:
+def _keep(state_dir: str, subject: str, known: Mapping[str, Known], now: float) -> str:
     """Write what is known into the ledger; return why that cannot be, if it cannot."""
     import sqlite3
 
@@ -144,7 +154,7 @@ def _keep(state_dir: str, subject: str, known: Mapping[str, Known]) -> str:
     try:
         ledger = Ledger.open(state_dir)
         try:
-            _write(ledger, subject, known)
+            _write(ledger, subject, known, now)
         finally:
             ledger.close()
     except sqlite3.Error as error:
@@ -154,7 +164,7 @@ def _keep(state_dir: str, subject: str, known: Mapping[str, Known]) -> str:
     return ""
 
 
-def _write(ledger: Ledger, subject: str, known: Mapping[str, Known]) -> None:
+def _write(ledger: Ledger, subject: str, known: Mapping[str, Known], now: float) -> None:
     ledger.begin()
-    ledger.contents.set(subject, known)
+    ledger.contents.set(subject, known, now)
     ledger.commit()

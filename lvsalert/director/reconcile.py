@@ -271,6 +271,7 @@ def _prepare(
         return _Prepared(steps, table, 0, 0)
     last = ledger.journal.intend([entry for step in steps for entry in step.entries])
     ledger.journal.trim(time.time() - days * DAY)
+    ledger.contents.trim(time.time())
     edition = ledger.rounds.edition()
     ledger.commit()
     return _Prepared(steps, table, last, edition)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lvsalert.errors import NotDoneError
 
 FILE_NAME = "ledger.db"
-_VERSION = 9
+_VERSION = 10
 # How long a writer waits for a reader that has to recover the file after a kill, in seconds.
 _BUSY_SECONDS = 2.0
 

@@ -89,6 +89,7 @@ SCHEMAS = (
     contents.SCHEMA,
     rounds.SCHEMA,
     _FLAPPING,
+    contents.SEEN,
 )
 """The tables that each version of the ledger added."""
 

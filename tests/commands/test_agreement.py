@@ -151,7 +151,7 @@ def test_a_difference_is_borne_from_run_to_run(tmp_path: Path) -> None:
         subject = "www/http  / content"
         assert ledger.contents.get(subject).keys() == {places[1]}
         ledger.begin()
-        ledger.contents.set(subject, {places[1]: (time.time() - 3600, False)})
+        ledger.contents.set(subject, {places[1]: (time.time() - 3600, False)}, time.time())
         ledger.commit()
         assert failed(http(*argv, environ=in_(tmp_path))) == [places[1]]
         # Another service, and another page, has nothing to do with it.
@@ -160,6 +160,24 @@ def test_a_difference_is_borne_from_run_to_run(tmp_path: Path) -> None:
         assert failed(http(*argv[:3], places[0], places[2], environ=in_(tmp_path))) == []
         assert ledger.contents.get(subject) == {}
         ledger.close()
+
+
+def test_what_is_known_of_a_check_that_is_gone_leaves(tmp_path: Path) -> None:
+    """A week after its last run, when another notes something; one that goes on keeps its own."""
+    week, now = 7 * 86400, time.time()
+    ledger = Ledger.open(str(tmp_path))
+    with web(NEW, OLD, NEW) as places:
+        ours, gone = "www/http  / content", "gone/http  / content"
+        ledger.begin()
+        ledger.contents.set(ours, {places[1]: (now - 60, False)}, now - week + 600)
+        ledger.contents.set(gone, {places[1]: (now - 60, False)}, now - week - 60)
+        ledger.commit()
+        argv = ("--agree", "--agree-within", "3600", *places)
+        assert failed(http(*argv, environ=in_(tmp_path))) == []
+    assert ledger.contents.get(ours) == {places[1]: (now - 60, False)}
+    assert ledger.contents.seen(ours) >= now
+    assert ledger.contents.get(gone) == {}
+    ledger.close()
 
 
 @pytest.mark.parametrize(
