@@ -12,7 +12,7 @@ from lvsalert.checks.descriptors import room_for
 from lvsalert.checks.resolve import MAX_LOOKUPS
 from lvsalert.checks.sweep import Target
 from lvsalert.errors import UsageError
-from lvsalert.model import Result, canonical_address, parse_port, split_endpoint
+from lvsalert.model import Protocol, Result, canonical_address, parse_port, split_endpoint
 from lvsalert.mon.report import Report, report_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def by_sweep(
     from lvsalert.checks.sweep import sweep
 
     ask = functools.partial(sweep, probe=probe, datagrams=datagrams)
-    return _run(ask, targets, limits, per_host, via)
+    protocol = Protocol.UDP if datagrams else Protocol.TCP
+    return _run(ask, targets, limits, per_host, via, protocol=protocol)
 
 
 def by_threads(
@@ -125,6 +126,8 @@ def _run(
     limits: Limits,
     per_host: int,
     via: Via | None,
+    *,
+    protocol: Protocol = Protocol.TCP,
 ) -> Run:
     unknown = count_names(each.name for each in targets)
     room = room_for(limits.concurrency, unknown, per_host=per_host)
@@ -132,7 +135,7 @@ def _run(
     if via is not None:
         from lvsalert.checks.path import by_way
 
-        ask = functools.partial(by_way, via, ask)
+        ask = functools.partial(by_way, via, protocol, ask)
         if limits.deadline is None:
             seconds = _PASSES_BY_WAY * seconds + _MARK_SECONDS
 

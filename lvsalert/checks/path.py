@@ -31,6 +31,7 @@ from lvsalert.model import (
     Connection,
     Endpoint,
     Forwarding,
+    Protocol,
     Result,
     State,
     Way,
@@ -79,9 +80,17 @@ Ask = Callable[..., Sequence[Result]]
 
 
 def by_way(
-    via: Via, ask: Ask, targets: Sequence[Target], *, timeout: float, **limits: object
+    via: Via,
+    protocol: Protocol,
+    ask: Ask,
+    targets: Sequence[Target],
+    *,
+    timeout: float,
+    **limits: object,
 ) -> list[Result]:
     """Ask every target by way of the virtual address; the results are in their order.
+
+    ``ask`` does so over ``protocol``.
 
     ``timeout`` is the seconds for one host each time it is asked, which is twice where it fails;
     the other limits are those of ``ask``. CannotTellError where a host could not be judged.
@@ -89,7 +98,7 @@ def by_way(
     require_mark()
     addresses, unknown = _resolved(via.virtual, targets, timeout)
     results = dict(unknown)
-    hosts = _hosts(via, [each for each in targets if each.host in addresses], addresses)
+    hosts = _hosts(via, protocol, [each for each in targets if each.host in addresses], addresses)
     asked = functools.partial(ask, timeout=timeout, **limits)
     results.update(_pass(hosts, asked, via.kernel, None))
     again = [each for each in hosts if each.is_to_repeat(results[each.target.host])]
@@ -137,7 +146,9 @@ def _resolved(
     return addresses, results
 
 
-def _hosts(via: Via, targets: Sequence[Target], addresses: Mapping[str, str]) -> list[Host]:
+def _hosts(
+    via: Via, protocol: Protocol, targets: Sequence[Target], addresses: Mapping[str, str]
+) -> list[Host]:
     """Return the hosts with their marks in the kernel's table."""
     virtual = via.virtual
     virtuals = {virtual.address, *via.kernel.virtuals()}
@@ -164,7 +175,7 @@ def _hosts(via: Via, targets: Sequence[Target], addresses: Mapping[str, str]) ->
             virtual.forwarding,
             virtual.flags,
         )
-        hosts.append(Host(target, virtual, way, sources[route], ports))
+        hosts.append(Host(target, virtual, way, sources[route], ports, protocol=protocol))
     marks = via.kernel.marks(list(dict.fromkeys(each.way for each in hosts)))
     for each in hosts:
         each.mark = marks[each.way]

@@ -50,9 +50,10 @@ class Ports:
         self._taken = taken
         self._known: dict[tuple[str, Endpoint], set[int]] = {}
 
-    def bind(self, sock: socket.socket, source: str, virtual: Endpoint) -> int:
+    def bind(self, sock: socket.socket, protocol: Protocol, source: str, virtual: Endpoint) -> int:
         """Bind a socket to a port of the source address that is free, and return it."""
-        passed_over = self._passed_over(source, virtual) if is_udp(sock) else ()
+        is_udp = protocol is Protocol.UDP
+        passed_over = self._passed_over(source, virtual) if is_udp else ()
         for _ in range(self._count):
             port = self._low + next(self._numbers) % self._count
             if port in passed_over:
@@ -72,11 +73,6 @@ class Ports:
         return self._known[source, virtual]
 
 
-def is_udp(sock: socket.socket) -> bool:
-    """Return whether a socket sends datagrams."""
-    return sock.type == socket.SOCK_DGRAM
-
-
 class Host:
     """A host on its way: its target by way of the address, and the connections that were begun.
 
@@ -84,8 +80,16 @@ class Host:
     """
 
     def __init__(
-        self, target: Target, virtual: Virtual, way: Way, source: Source, ports: Ports
+        self,
+        target: Target,
+        virtual: Virtual,
+        way: Way,
+        source: Source,
+        ports: Ports,
+        *,
+        protocol: Protocol,
     ) -> None:
+        self.protocol = protocol
         self.way = way
         self._ports = ports
         self.source, self._hops = source
@@ -105,22 +109,21 @@ class Host:
 
     def _prepare(self, sock: socket.socket) -> None:
         """Have a socket's packets go to this real server, and note the connection to be."""
-        protocol = Protocol.UDP if is_udp(sock) else Protocol.TCP
         try:
             sock.setsockopt(socket.SOL_SOCKET, SO_MARK, self.mark)
-            if protocol is Protocol.TCP:
+            if self.protocol is Protocol.TCP:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             if self._hops is not None and ":" in self.source:
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_UNICAST_HOPS, self._hops)
             elif self._hops is not None:
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, self._hops)
-            port = self._ports.bind(sock, self.source, self._virtual)
+            port = self._ports.bind(sock, self.protocol, self.source, self._virtual)
         except OSError as error:
             found = f"cannot be asked from {self.source}: {error.strerror}"
             self.trouble = Doubt(found, "see lvs-director check --via")
             raise
         here = self.source, port
-        self.connections.append(Connection(protocol, here, self._virtual, self._real))
+        self.connections.append(Connection(self.protocol, here, self._virtual, self._real))
 
     def is_to_repeat(self, result: Result) -> bool:
         """Return whether a result is not yet to be believed."""

@@ -96,7 +96,7 @@ class Answers:
 
         self.lacking = ""
         self._each: list[Arrivals] = []
-        sources = {(each.protocol, each.source[0]) for host in hosts for each in host.connections}
+        sources = {(host.protocol, host.source) for host in hosts}
         try:
             for protocol, address in sources:
                 self._each.append(Arrivals(protocol, address))
@@ -124,12 +124,11 @@ def answers_to(hosts: Iterable[Host]) -> Iterator[Answers]:
 
 def dropped(host: Host, result: Result, answers: Answers) -> Doubt | None:
     """Return why a silence is none of the host's, None where it is."""
-    protocol = host.connections[-1].protocol if host.connections else Protocol.TCP
-    if not result.reason.endswith(_SILENT[protocol]):
+    if not result.reason.endswith(_SILENT[host.protocol]):
         return None
     if answers.lacking:
         return Doubt(f"is silent, and {answers.lacking}", "for mon: lvs-director install --systemd")
     if not answers.has_come(host):
         return None
-    ends = f"{protocol.name} from {host.target.name} port {host.target.port} to {host.source}"
+    ends = f"{host.protocol.name} from {host.target.name} port {host.target.port} to {host.source}"
     return Doubt("its answer came in and was dropped here", f"let the firewall's INPUT take {ends}")

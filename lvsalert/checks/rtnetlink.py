@@ -99,19 +99,18 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
     with _open() as sock:
         for begin in range(0, len(addresses), _AT_ONCE):
             part = addresses[begin : begin + _AT_ONCE]
-            asked = [_route_to(address, number) for number, address in enumerate(part, 1)]
-            sock.send(b"".join(asked))
+            raw = [_raw(address) for address in part]
+            sock.send(b"".join([_route_to(each, number) for number, each in enumerate(raw, 1)]))
             for _, number, body in _answers(sock, len(part)):
-                address = part[number - 1]
-                rest = body.replace(_raw(address), b"")
+                rest = body.replace(raw[number - 1], b"")
                 if rest not in known:
                     known[rest] = _route_of(body, names)
-                found[address] = known[rest]
+                found[part[number - 1]] = known[rest]
     return found
 
 
-def _route_to(address: str, number: int) -> bytes:
-    family, raw = family_of(address), _raw(address)
+def _route_to(raw: bytes, number: int) -> bytes:
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
     request = _ROUTE.pack(family, len(raw) * 8, 0, 0, 0, 0, 0, 0, 0)
     attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(raw), _RTA_DST) + raw
     return _message(_GET_ROUTE, _REQUEST, number, request + attribute)

@@ -60,8 +60,11 @@ def _take(upkeep: Upkeep, given: Mapping[str, Any]) -> None:
     try:
         mon, path = mon_above(os.getppid())
         text = "" if path is None else _text(path)
-        compared = mon_cf.comparison_in(text) if upkeep.path in mon_cf.written_from(text) else {}
-        file = reloaded(upkeep.path, {**given, "unchecked": False}, _WHO, compared)
+        is_ours = upkeep.path in mon_cf.written_from(text)
+        compared = mon_cf.comparison_in(text) if is_ours else {}
+        via = is_ours and mon_cf.has_via(text)
+        asked = {**given, "unchecked": False, "via": via}
+        file = reloaded(upkeep.path, asked, _WHO, compared)
         _tell_mon(file, given, mon, path, compared)
     except LvsalertError as error:
         log(NAME, "err", [f"{printable(str(error))}: not reloaded"])

@@ -64,7 +64,9 @@ _mon_user = option(
     multiple=True,
     metavar="INTERFACE",
     help="Have the kernel take the answers to checks by way of a virtual address (--via of the"
-    " monitors) on this interface, which faces the real servers; may be repeated.",
+    " monitors) on this interface, which faces the real servers; may be repeated."
+    "  [variable: LVSALERT_VIA_INTERFACE]",
+    variable="LVSALERT_VIA_INTERFACE",
 )
 @_dry_run
 def install_command(**given: Any) -> Outcome:
@@ -237,7 +239,12 @@ def _settings(text: str) -> list[str]:
     help="Where the lock is kept.",
 )
 @option("--mon-cf", default=MON_CF, show_default=True, metavar="PATH", help="mon's own.")
-@option("--via", is_flag=True, help="Try checks by way of each virtual address of the table.")
+@option(
+    "--via",
+    is_flag=True,
+    variable="LVSALERT_CHECK_VIA",
+    help="Try checks by way of each virtual address of the table.  [variable: LVSALERT_CHECK_VIA]",
+)
 @_mon_user
 def check_command(**given: Any) -> Outcome:
     """Say for the current user what can be used, and what to do about what cannot."""

@@ -23,6 +23,7 @@ from lvsalert.commands.mon_options import login_of, mon_options
 from lvsalert.commands.monitor_options import between_option
 from lvsalert.commands.options import command, option
 from lvsalert.commands.table_options import state_dir_option
+from lvsalert.commands.via import via_flag
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ldirectord.file import DEFAULT_FILE, DirectorFile, as_accepted, find, read
 from lvsalert.mon.plugins import DEFAULT_PREFIX
@@ -46,11 +47,7 @@ from lvsalert.mon.report import printable
 @between_option
 @agree_options
 @damp_option
-@option(
-    "--via",
-    is_flag=True,
-    help="Ask real servers by way of their virtual address, and say where that cannot be.",
-)
+@via_flag
 @option(
     "--accepted",
     is_flag=True,

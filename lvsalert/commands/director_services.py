@@ -24,6 +24,7 @@ from lvsalert.commands.table_options import (
     table_options,
     user_name,
 )
+from lvsalert.commands.via import via_flag
 from lvsalert.director import lifecycle, maintenance, setup
 from lvsalert.director.accepted import check_names, news_of
 from lvsalert.director.file_commands import run_fallback_commands
@@ -56,6 +57,9 @@ _FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/for
 # What a kernel with IPVS shows of its table.
 _KERNEL_TABLE = "/proc/net/ip_vs"
 
+# Where the monitors find table and ledger: parameters of the options.
+_PLACE = ("state_dir", "ipvsadm", "ipvsadm_timeout")
+
 _file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
 _unchecked = option("--unchecked", is_flag=True, help="Let traffic to all real servers at once.")
 _sync = (
@@ -83,6 +87,7 @@ def _sync_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @command("start")
 @_unchecked
 @agree_options
+@via_flag
 @_sync_options
 @table_options
 @lock_option
@@ -98,7 +103,8 @@ def start_command(file: str, **given: Any) -> Outcome:
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
     _start_outside(found)
     checks = _checks(given, variables_of(given, watches_in(found)))
-    steps = lifecycle.start(director, found, _who(), checks, _kept_out(found))
+    kept_out = _kept_out(found)
+    steps = lifecycle.start(director, found, _who(), checks, kept_out, via=given["via"])
     done = _taken(director, found, steps, _who())
     remarks = [*warnings_of(found), *done.remarks]
     if done.failure is None:
@@ -112,6 +118,7 @@ def start_command(file: str, **given: Any) -> Outcome:
 @command("reload")
 @_unchecked
 @agree_options
+@via_flag
 @table_options
 @lock_option
 @_file
@@ -138,7 +145,8 @@ def _reload(
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
     check_names(found, before)
     checks = _checks(given, compared(found))
-    steps = lifecycle.reload(director, found, who, checks, _kept_out(found))
+    kept_out = _kept_out(found)
+    steps = lifecycle.reload(director, found, who, checks, kept_out, via=given["via"])
     done = _taken(director, found, steps, who)
     wrong = [] if done.failure else run_fallback_commands(director, found.services)
     return found, done._replace(remarks=[*done.remarks, *wrong])
@@ -268,19 +276,21 @@ def _checks(given: Mapping[str, Any], compared: Mapping[str, str]) -> lifecycle.
     from lvsalert.commands.probing import probe
 
     checks: lifecycle.Probe = probe
-    if compared:
-        variables = {**compared, "LVSALERT_STATE_DIR": given["state_dir"]}
-        checks = functools.partial(_comparing, variables)
+    # What is compared, and the marks of checks by way, are kept where everything is.
+    place = {f"LVSALERT_{name.upper()}": str(given[name]) for name in _PLACE}
+    if compared or given["via"]:
+        checks = functools.partial(_asking, place, compared)
     return functools.partial(_with_progress, checks) if os.isatty(2) else checks
 
 
-def _comparing(
-    variables: Mapping[str, str], watches: Sequence[Watch]
+def _asking(
+    place: Mapping[str, str], compared: Mapping[str, str], watches: Sequence[Watch]
 ) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
-    """Check real servers, web servers with these variables too."""
+    """Check real servers with variables of their own, web servers with ``compared``."""
     from lvsalert.commands.probing import probe
 
-    return probe([agreeing(each, variables) for each in watches])
+    asking = [each._replace(variables={**each.variables, **place}) for each in watches]
+    return probe([agreeing(each, compared) for each in asking])
 
 
 def _with_progress(

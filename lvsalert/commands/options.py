@@ -40,11 +40,21 @@ class Surroundings(NamedTuple):
 
 
 class EnvOption(click.Option):
-    """An option that looks into the environment given as the context's object."""
+    """An option that looks into the environment given as the context's object.
+
+    ``variable`` is for one whose long name means something else to another command: a variable may
+    reach both.
+    """
+
+    def __init__(self, *words: Any, variable: str | None = None, **settings: Any) -> None:
+        super().__init__(*words, **settings)
+        self._variable = variable
 
     @property
     def variable(self) -> str:
         """Return the name of the option's environment variable."""
+        if self._variable is not None:
+            return self._variable
         long = next(each for each in (*self.opts, *self.secondary_opts) if each.startswith("--"))
         return PREFIX + long[2:].replace("-", "_").upper()
 

@@ -134,11 +134,12 @@ def _start(waiting: deque[_Part], late: deque[_Part], running: list[_Part]) -> N
 def _parts(watches: Sequence[Watch]) -> Iterator[_Part]:
     """Yield parts of watches, of some hosts each, together all.
 
-    A watch without hosts is a part as it is, and so is one whose hosts are compared.
+    A watch without hosts is a part as it is, and so is one whose hosts are compared. So at first is
+    one by way of a virtual address: its marks are set in one go, and its parts find them there.
     """
     size = max(1, math.ceil(sum(len(watch.hosts) for watch in watches) / _AT_ONCE))
     for number, watch in enumerate(watches):
-        if watch.is_compared:
+        if watch.is_compared or watch.is_by_way:
             yield _Part(number, watch)
             continue
         hosts = list(watch.hosts.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvsalert.commands.monitor_options import together
@@ -21,6 +21,7 @@ from lvsalert.model import (
 
 if TYPE_CHECKING:
     from lvsalert.checks.path import Kernel, Via
+    from lvsalert.model import Way
 
 # For other runs: a check has no longer.
 _LOCK_SECONDS = 5.0
@@ -59,6 +60,15 @@ via_options = together(
 )
 
 
+via_flag = option(
+    "--via",
+    is_flag=True,
+    variable="LVSALERT_CHECK_VIA",
+    help="Ask real servers by way of their virtual address where that can be."
+    "  [variable: LVSALERT_CHECK_VIA]",
+)
+
+
 def via_of(given: Mapping[str, Any]) -> Via | None:
     """Return by way of what ``via_options`` ask hosts, None where they are asked themselves."""
     if given["via"] is None:
@@ -75,9 +85,19 @@ def via_of(given: Mapping[str, Any]) -> Via | None:
 def kernel_of(given: Mapping[str, Any]) -> Kernel:
     """Return what is lent of the kernel that ``table_options`` name."""
     from lvsalert.checks.path import Kernel
-    from lvsalert.director.marks import marks_for
     from lvsalert.ipvs import proc
 
-    director = director_of({**given, "lock_timeout": _LOCK_SECONDS})
-    marks = functools.partial(marks_for, director)
+    marks = functools.partial(_marks, given)
     return Kernel(marks, proc.made, proc.udp_ports, proc.virtual_addresses)
+
+
+def _marks(given: Mapping[str, Any], ways: Sequence[Way]) -> Mapping[Way, int]:
+    """Return a mark for each way; what it takes to set one is imported where one is missing."""
+    from lvsalert.director.standing_marks import standing_marks
+
+    found = standing_marks(given["state_dir"], ways)
+    if found is not None:
+        return found
+    from lvsalert.director.marks import marks_for
+
+    return marks_for(director_of({**given, "lock_timeout": _LOCK_SECONDS}), ways)

@@ -33,17 +33,20 @@ def start(
     who: str,
     probe: Probe | None,
     kept_out: Mapping[Endpoint, str],
+    *,
+    via: bool = False,
 ) -> Iterator[Outcome]:
     """Set up the file's services with the real servers that are alive; yield what each step did.
 
-    ``probe`` checks every real server first, None lets traffic to all of them unchecked. What keeps
+    ``probe`` checks every real server first, with ``via`` by way of its virtual address where that
+    can be; None lets traffic to all of them unchecked. What keeps
     a server out by the ledger (an operator, another watch) still does. ``kept_out`` are those under
     maintenance, each with the file that says so. A service comes up with the first real servers
     that are found alive, and the last step is the whole. NotDoneError where the table cannot be had
     or be brought there.
     """
     setup = Setup(file, who, "start", kept_out, time.time(), {}, {})
-    return _in_steps(director, setup, probe, shared_watches(file.services))
+    return _in_steps(director, setup, probe, shared_watches(file.services, via=via))
 
 
 def reload(
@@ -52,6 +55,8 @@ def reload(
     who: str,
     probe: Probe | None,
     kept_out: Mapping[Endpoint, str],
+    *,
+    via: bool = False,
 ) -> Iterator[Outcome]:
     """Bring the table to the file with the least change; yield what each step did.
 
@@ -60,7 +65,7 @@ def reload(
     """
     table = director.door.read()
     wanted = {}
-    for virtual, watches in shared_watches(file.services).items():
+    for virtual, watches in shared_watches(file.services, via=via).items():
         standing = table.get(virtual)
         have = standing.real_servers if standing is not None else {}
         lacking = [_lacking(watch, have) for watch in watches]

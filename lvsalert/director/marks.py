@@ -9,21 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, TypeVar
 
 from lvsalert.director.reconcile import Director, locked
+from lvsalert.director.standing_marks import KEPT_SECONDS, standing_marks
 from lvsalert.errors import NotDoneError
-from lvsalert.ipvs import proc
-from lvsalert.ipvs.marks import MARKS, Standing, stands, table_of
+from lvsalert.ipvs.marks import MARKS, table_of
 from lvsalert.ledger.database import FILE_NAME, ledger_error
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.marks import Mark
-from lvsalert.ledger.reader import ask_ledger
 from lvsalert.model import Way
 
 T = TypeVar("T")
-
-# A check that goes on writes no more often than this, in seconds, that it does.
-_NOTED_SECONDS = 600.0
-# The mark of a real server that nobody has checked for so long leaves.
-_KEPT_SECONDS = 3600.0
 
 
 def marks_for(director: Director, ways: Sequence[Way]) -> dict[Way, int]:
@@ -32,14 +26,11 @@ def marks_for(director: Director, ways: Sequence[Way]) -> dict[Way, int]:
     Nothing is written where they all do and none is left over. NotDoneError where the table or the
     ledger cannot be used.
     """
-    now = time.time()
-    standing = proc.standing()
-    known, _ = ask_ledger(director.state_dir, lambda ledger: ledger.marks.all())
-    numbers = {each.way: mark for mark, each in known.items()}
-    if not _is_due(known, standing, [numbers.get(way) for way in ways], now):
-        return {way: numbers[way] for way in ways}
+    found = standing_marks(director.state_dir, ways)
+    if found is not None:
+        return found
     with locked(director):
-        marks = _noted(director.state_dir, ways, now)
+        marks = _noted(director.state_dir, ways, time.time())
         director.door.set_marks(table_of({mark: each.way for mark, each in marks.items()}))
     numbers = {each.way: mark for mark, each in marks.items()}
     return {way: numbers[way] for way in ways}
@@ -55,22 +46,6 @@ def remove_marks(director: Director) -> int:
     return count
 
 
-def _is_due(
-    known: Mapping[int, Mark], standing: Standing, wanted: Sequence[int | None], now: float
-) -> bool:
-    """Return whether a mark has to be set or noted, or one has to leave."""
-    return (
-        any(
-            mark is None
-            or not stands(known[mark].way, standing.get(mark))
-            or known[mark].used < now - _NOTED_SECONDS
-            for mark in wanted
-        )
-        or any(each.used < now - _KEPT_SECONDS for each in known.values())
-        or not standing.keys() <= known.keys()
-    )
-
-
 def _noted(state_dir: str, ways: Sequence[Way], now: float) -> dict[int, Mark]:
     """Give each way a mark, forget those that nobody used, and return all that is left.
 
@@ -84,7 +59,7 @@ def _noted(state_dir: str, ways: Sequence[Way], now: float) -> dict[int, Mark]:
         left = {
             mark: each
             for mark, each in known.items()
-            if each.way in wanted or each.used >= now - _KEPT_SECONDS
+            if each.way in wanted or each.used >= now - KEPT_SECONDS
         }
         numbers = {each.way: mark for mark, each in left.items()}
         free = _free(left)

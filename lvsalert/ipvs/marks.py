@@ -7,6 +7,7 @@ are told from the services of people, and below 2^31, above which ipvsadm prints
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 from collections.abc import Iterable, Mapping
@@ -76,11 +77,6 @@ def standing(text: str) -> Standing:
     return found
 
 
-def stands(way: Way, there: tuple[str, int, Forwarding] | None) -> bool:
-    """Return whether the kernel has a mark as it is to be, as far as /proc/net/ip_vs tells."""
-    return there == (way.address, way.port, way.forwarding)
-
-
 def virtual_addresses(text: str) -> set[str]:
     """Return the addresses of the virtual services in the text of /proc/net/ip_vs."""
     found = re.findall(r"^(?:TCP|UDP|SCTP) +(\S+):\w+ ", text, re.MULTILINE)
@@ -90,12 +86,12 @@ def virtual_addresses(text: str) -> set[str]:
 def made(text: str, asked: Iterable[Connection]) -> set[Connection]:
     """Return those of the connections that are in the text of /proc/net/ip_vs_conn."""
     lines = {_line(each): each for each in asked}
-    sources = "|".join({re.escape(line.split()[1]) for line in lines})
-    if not sources:
+    starts = "|".join({" ".join(line.split(" ", 2)[:2]) for line in lines})
+    if not starts:
         return set()
     # A director in the middle of its work has many that are others'.
-    found = re.findall(rf"^(?:TCP|UDP) +(?:{sources}) .*", text, re.MULTILINE)
-    return {lines[key] for line in found if (key := " ".join(line.split()[:7])) in lines}
+    found = re.findall(rf"^((?:{starts})(?: \S+){{5}})", text, re.MULTILINE)
+    return {lines[each] for each in lines.keys() & set(found)}
 
 
 def _line(connection: Connection) -> str:
@@ -117,6 +113,7 @@ def _end(endpoint: Endpoint) -> str:
     return f"{_hexadecimal(endpoint[0])} {endpoint[1]:04X}"
 
 
+@functools.lru_cache(maxsize=64)
 def _hexadecimal(address: str) -> str:
     if ":" not in address:
         return socket.inet_aton(address).hex().upper()

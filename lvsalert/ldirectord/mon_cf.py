@@ -9,8 +9,14 @@ from typing import NamedTuple
 
 from lvsalert.errors import UsageError
 from lvsalert.ldirectord.file import OPTION, DirectorFile, FileService
-from lvsalert.ldirectord.watches import Watch, agreeing, shared_watches, watches_of
-from lvsalert.model import Forwarding, Protocol, VirtualService, join_endpoint
+from lvsalert.ldirectord.watches import (
+    Watch,
+    agreeing,
+    shared_watches,
+    watches_of,
+    why_not_by_way,
+)
+from lvsalert.model import VirtualService
 from lvsalert.mon.plugins import DEFAULT_PREFIX, PLUGINS
 from lvsalert.templates import filled
 
@@ -29,14 +35,6 @@ _AND = " and "
 _NEVER_AGAIN = "36500d"
 _FIRST_LINE = re.compile(r"# mon\.cf, written by lvs-director mon-config from (.*)\.\n")
 _COMPARISON = re.compile(r"^ +(LVSALERT_(?:AGREE(?:_ON|_WITHIN)?|STALE))=(.*)$", re.MULTILINE)
-# The monitors that can ask by way of the virtual address.
-_KNOW_VIA = frozenset(
-    f"{name}.monitor"
-    for name in (
-        *("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet"),
-        *("dns", "sip", "radius"),
-    )
-)
 _PATTERNS = frozenset(("LVSALERT_MATCH", "LVSALERT_RECEIVE"))
 
 
@@ -86,44 +84,13 @@ class _Shared(NamedTuple):
 
 
 def _shared(file: DirectorFile, *, via: bool) -> Iterable[_Shared]:
-    """Return each watch with its services; by way of different addresses it is not the same."""
-    found: dict[tuple[str, tuple[str, ...]], _Shared] = {}
-    groups: set[str] = set()
-    watches = shared_watches(file.services)
+    """Return each watch with its services."""
+    found: dict[str, _Shared] = {}
+    watches = shared_watches(file.services, via=via)
     for service in file.services:
-        for watch, own in zip(watches[service.virtual], watches_of(service)):
-            words = () if not via or _why_not_via(service, watch) else _via(service, watch)
-            key = watch.group, words
-            if key not in found:
-                group = own.group if watch.group in groups else watch.group
-                groups.add(group)
-                asking = watch._replace(group=group, monitor=(*watch.monitor, *words))
-                found[key] = _Shared(file, asking, [])
-            found[key].services.append(service)
+        for watch in watches[service.virtual]:
+            found.setdefault(watch.group, _Shared(file, watch, [])).services.append(service)
     return found.values()
-
-
-def _via(service: FileService, watch: Watch) -> tuple[str, ...]:
-    """Return the words by which a monitor asks by way of a service's virtual address."""
-    virtual, method = service.virtual, watch.servers[0].real.forwarding
-    if method is Forwarding.MASQUERADING:
-        return ("--via", join_endpoint(virtual.address, virtual.port), "--forwarding", "nat")
-    tunnelled = ("--forwarding", "tun") if method is Forwarding.TUNNELLING else ()
-    return ("--via", virtual.address, *tunnelled)
-
-
-def _why_not_via(service: FileService, watch: Watch) -> str:
-    """Return why a watch asks the real servers themselves; empty where it need not."""
-    monitor = watch.monitor[0]
-    if monitor not in _KNOW_VIA:
-        return f"{monitor} knows no --via"
-    if monitor == "ftp.monitor" and "LVSALERT_USER" in watch.variables:
-        return "ftp.monitor knows no --via with a log-in"
-    if service.virtual.protocol is Protocol.FWMARK:
-        return "a firewall mark has no virtual address"
-    if len({server.real.forwarding for server in watch.servers}) > 1:
-        return "the kernel sends to them in different ways"
-    return ""
 
 
 def written_from(text: str) -> list[str]:
@@ -188,7 +155,7 @@ def shortfalls(file: DirectorFile, *, via: bool = False) -> list[str]:
         if not _is_plain(sender)
     ]
     for service in file.services if via else ():
-        reasons = dict.fromkeys(_why_not_via(service, watch) for watch in watches_of(service))
+        reasons = dict.fromkeys(why_not_by_way(service, watch) for watch in watches_of(service))
         about = f"{file.path}:{service.configured.line}: {service.virtual}: "
         found += [
             f"{about}the real servers are asked themselves: {reason}"

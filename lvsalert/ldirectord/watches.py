@@ -15,7 +15,7 @@ from lvsalert.ldirectord.config import Check
 from lvsalert.ldirectord.file import DirectorFile, FileService, Server, source_of
 from lvsalert.ldirectord.monitors import PING, monitor_of
 from lvsalert.ldirectord.perl_regex import translate
-from lvsalert.model import Protocol, VirtualService, join_endpoint
+from lvsalert.model import Forwarding, Protocol, VirtualService, join_endpoint
 from lvsalert.mon.plugins import lacking
 
 _MADE = re.compile(r"(?:(?:tcp|udp|sctp)-[0-9a-f.]+-\d+|fwm6?-\d+)(?:-(\d+))?", re.ASCII)
@@ -25,6 +25,14 @@ AGREE = "LVSALERT_AGREE"
 """The variable by which http.monitor holds the answers of its hosts against each other."""
 
 _WEB = "http.monitor"
+# The monitors that can ask by way of the virtual address.
+_KNOW_VIA = frozenset(
+    f"{name}.monitor"
+    for name in (
+        *("http", "tcp", "ftp", "smtp", "imap", "pop3", "nntp", "telnet"),
+        *("dns", "sip", "radius"),
+    )
+)
 # The monitor that hands the virtual service on to a program.
 _NAMED = "external.monitor"
 
@@ -53,6 +61,11 @@ class Watch(NamedTuple):
         return AGREE in self.variables
 
     @property
+    def is_by_way(self) -> bool:
+        """Return whether its hosts are asked by way of a virtual address."""
+        return "--via" in self.monitor
+
+    @property
     def servers(self) -> list[Server]:
         """Return the real servers that are watched."""
         return [server for servers in self.hosts.values() for server in servers]
@@ -74,6 +87,37 @@ def agreeing(watch: Watch, variables: Mapping[str, str]) -> Watch:
     return watch._replace(variables={**watch.variables, **variables})
 
 
+def by_way(service: FileService, watch: Watch) -> Watch:
+    """Return a watch that asks real servers by way of a service's virtual address.
+
+    Where that cannot be, it comes back as it is.
+    """
+    if why_not_by_way(service, watch):
+        return watch
+    virtual, method = service.virtual, watch.servers[0].real.forwarding
+    words: tuple[str, ...] = ("--via", virtual.address)
+    if method is Forwarding.MASQUERADING:
+        address = join_endpoint(virtual.address, virtual.port)
+        words = ("--via", address, "--forwarding", "nat")
+    elif method is Forwarding.TUNNELLING:
+        words += ("--forwarding", "tun")
+    return watch._replace(monitor=(*watch.monitor, *words))
+
+
+def why_not_by_way(service: FileService, watch: Watch) -> str:
+    """Return why a watch asks the real servers themselves; empty where it need not."""
+    monitor = watch.monitor[0]
+    if monitor not in _KNOW_VIA:
+        return f"{monitor} knows no --via"
+    if monitor == "ftp.monitor" and "LVSALERT_USER" in watch.variables:
+        return "ftp.monitor knows no --via with a log-in"
+    if service.virtual.protocol is Protocol.FWMARK:
+        return "a firewall mark has no virtual address"
+    if len({server.real.forwarding for server in watch.servers}) > 1:
+        return "the kernel sends to them in different ways"
+    return ""
+
+
 def check_of(watch: Watch) -> tuple[object, ...]:
     """Return what tells a check from others: watches that are alike here find the same."""
     own = () if watch.monitor[0] == _NAMED else ("LVSALERT_VIRTUAL_SERVICE",)
@@ -81,8 +125,10 @@ def check_of(watch: Watch) -> tuple[object, ...]:
     return watch.service, frozenset(watch.hosts), watch.interval, watch.monitor, tuple(told)
 
 
-def shared_watches(services: Iterable[FileService]) -> dict[VirtualService, list[Watch]]:
-    """Return what watches each virtual service.
+def shared_watches(
+    services: Iterable[FileService], *, via: bool = False
+) -> dict[VirtualService, list[Watch]]:
+    """Return what watches each virtual service, with ``via`` by way of its address where it can.
 
     Services whose check is the same at the same hosts share it: it has the group of the first one,
     and what it finds goes for all of them.
@@ -93,8 +139,9 @@ def shared_watches(services: Iterable[FileService]) -> dict[VirtualService, list
         shared = found[service.virtual] = []
         for number, watch in enumerate(watches_of(service)):
             # A group's name tells the place among the service's watches, and mail is the group's.
-            key = number, service.configured.email, *check_of(watch)
-            shared.append(watch._replace(group=groups.setdefault(key, watch.group)))
+            asking = by_way(service, watch) if via else watch
+            key = number, service.configured.email, *check_of(asking)
+            shared.append(asking._replace(group=groups.setdefault(key, watch.group)))
     return found
 
 

@@ -31,18 +31,22 @@ class Marks:
 
     def all(self) -> dict[int, Mark]:
         """Return every mark."""
-        # A reader may be the first to see a ledger of the version before.
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'marks'").fetchone():
-            return {}
         return {
             mark: Mark(
                 Way(family, address, port, Forwarding(method), tuple(flags.split())),
                 used,
             )
-            for mark, family, address, port, method, flags, used in self._db.execute(
-                "SELECT mark, family, address, port, method, flags, used FROM marks ORDER BY mark"
-            )
+            for mark, family, address, port, method, flags, used in self.rows()
         }
+
+    def rows(self) -> list[tuple[int, int, str, int, str, str, float]]:
+        """Return every mark as it is kept, with the values of its way in their order."""
+        # A reader may be the first to see a ledger of the version before.
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'marks'").fetchone():
+            return []
+        return self._db.execute(
+            "SELECT mark, family, address, port, method, flags, used FROM marks ORDER BY mark"
+        ).fetchall()
 
     def set(self, marks: Mapping[int, Mark]) -> None:
         """Note marks."""

@@ -390,6 +390,11 @@ $1 "$2" stop
 echo "$(groups)"
 $1 "$3" status
 $1 "$3" stop
+mount -t tmpfs default /etc/default
+echo LVSALERT_CHECK_VIA=1 >/etc/default/lvs-director
+$1 "$2" start
+grep -o -e '--via .*' /run/lvsalert/mon.cf
+$1 "$2" stop
 pgrep -u mon -l . || echo none left
 """
 
@@ -397,7 +402,10 @@ pgrep -u mon -l . || echo none left
 @pytest.mark.skipif(not is_root(), reason="needs root, to give mon its user and capabilities")
 @pytest.mark.skipif(not Path("/usr/sbin/mon").exists(), reason="mon is not installed")
 def test_one_mon_watches_all_files_that_are_started(lvs: Resource) -> None:
-    """A second file is added to what it watches; a stop takes one out, a slip stops nothing."""
+    """A second file is added to what it watches; a stop takes one out, a slip stops nothing.
+
+    What /etc/default/lvs-director says of its checks goes into its configuration.
+    """
     other = lvs.www.with_name("other.cf")
     lvs.www.write_text(CHECKED)
     other.write_text(CHECKED.replace("10.0.0.3", "10.0.0.4"))
@@ -423,6 +431,7 @@ def test_one_mon_watches_all_files_that_are_started(lvs: Resource) -> None:
         f"{first}{second}".strip(),
         second.strip(),
         "running",
+        "--via 10.0.0.3",
         "none left",
     ]
     assert lvs.table.run("-Sn") == ""

@@ -101,6 +101,20 @@ def test_a_missing_service_is_noticed(
     assert _call("monitor", standin, installation, www).returncode == 7
 
 
+def test_a_parameter_has_real_servers_checked_by_way(
+    standin: StandIn, installation: Installation, www: Path
+) -> None:
+    """It reaches the program that the agent runs, and is off otherwise."""
+    program, heard = www.with_name("lvs-director"), www.with_name("heard")
+    real = installation.bin / "lvs-director"
+    program.write_text(f'#!/bin/sh\nenv >{heard}\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    for value, is_heard in (("true", True), ("0", False)):
+        more = {"OCF_RESKEY_program": str(program), "OCF_RESKEY_check_via": value}
+        assert _call("start", standin, installation, www, **more).returncode == 0
+        assert ("LVSALERT_CHECK_VIA=1\n" in heard.read_text()) == is_heard
+
+
 def test_a_stop_succeeds_without_a_program(
     standin: StandIn, installation: Installation, www: Path
 ) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
+
+import pytest
 
 from tests.harness.nginx import Site
 from tests.lab.addresses import GATEWAY, VIP, VIP6
@@ -36,7 +39,6 @@ from tests.lab.realserver import BY_DIRECTOR, HostNginx
 from tests.lab.topology import STATE
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
@@ -84,6 +86,8 @@ def other_way_back(real: RealServer) -> AbstractContextManager[None]:
     return ip(real, wrong, f"route replace 10.0.0.0/24 via {GATEWAY} table {BY_DIRECTOR}")
 
 
+PORT = 6080
+GRE, GUE = (*TUN, "--tunnel", "gre"), (*TUN, "--tunnel", f"gue:{PORT}")
 SILENT, REFUSED = "timed out after 2 s, no connection", "Connection refused"
 
 
@@ -111,6 +115,12 @@ FAULTS = {
     "the tunnel is down": Fault(
         lambda real: ip(real, "link set tunl0 down", "link set tunl0 up"), TUN, REFUSED, SILENT
     ),
+    "the GRE tunnel is down": Fault(
+        lambda real: ip(real, "link set gre0 down", "link set gre0 up"), GRE, REFUSED
+    ),
+    "the port of the GUE tunnel is closed": Fault(
+        lambda real: ip(real, f"fou del port {PORT}", f"fou add port {PORT} gue"), GUE, REFUSED
+    ),
     "the virtual address of IPv6 is missing": Fault(
         lambda real: ip(
             real, f"address del {VIP6}/128 dev lo", f"address add {VIP6}/128 dev lo nodad"
@@ -123,6 +133,18 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def tunnels(topology: Topology) -> Iterator[None]:
+    """The first two real servers take every kind of tunnel."""
+    subprocess.run(["modprobe", "-a", "ip_gre", "fou"], check=True)
+    for real in topology.real_servers[:2]:
+        real.ip(["link set gre0 up", f"fou add port {PORT} gue"])
+    yield
+    for real in topology.real_servers[:2]:
+        real.ip(["link set gre0 down", f"fou del port {PORT}"])
+
+
+@pytest.mark.usefixtures("tunnels")
 def test_faults_that_the_ordinary_check_passes(via: Topology) -> None:
     """Each is found by way of the virtual address, and the server beside it is good."""
     real = via.real_servers[0]
@@ -151,6 +173,7 @@ def _connections(director: Director) -> int:
     return sum(map(int, director.ipvsadm("-Ln", "-t", f"{VIP}:80").split()[-2:]))
 
 
+@pytest.mark.usefixtures("tunnels")
 def test_every_way_and_protocol(via: Topology) -> None:
     """Direct routing, masquerading with and without another port, tunnels; on both directors."""
     wrong: list[tuple[object, Answer]] = []
@@ -158,7 +181,7 @@ def test_every_way_and_protocol(via: Topology) -> None:
         # The real service's only server is another one, and takes nothing.
         director.lay(SERVICE, f"-a -t {VIP}:80 -r 192.168.0.3:80 -g -w 0")
         before = _connections(director)
-        asked = [(words, VIP) for words in (DR, NAT, TUN, (*TUN, "-p", "8080"))]
+        asked = [(words, VIP) for words in (DR, NAT, TUN, GRE, GUE, (*TUN, "-p", "8080"))]
         asked += [((*NAT, "-p", "8080"), f"{VIP}:80"), (DR, VIP6), (NAT, VIP6)]
         wrong += [(each, by_way(director, *each[0], address=each[1])) for each in asked]
         # Old ones end meanwhile.
@@ -181,6 +204,24 @@ def test_every_way_and_protocol(via: Topology) -> None:
             way = ("--status", "200", "-u", "/a", "-m", "there", "--via", VIP, real.address)
             wrong.append((words, check(director, *words, *way)))
     assert [each for each in wrong if each[1].status != 0] == []
+
+
+def test_content_that_only_clients_get(via: Topology) -> None:
+    """Compared by way of the virtual address, it differs; at the servers' own it is the same."""
+    director, (real, *others) = via.director1, via.real_servers
+    for each in others:
+        each.say("new")
+    hosts = [each.address for each in via.real_servers]
+    new = Site([f"{real.address}:80"], 'location / { return 200 "new\\n"; }')
+    with other_web(real, new, Site([f"{VIP}:80"], 'location / { return 200 "old\\n"; }')):
+        found = check(director, "--via", VIP, "--agree", *hosts)
+        ordinary = check(director, "--agree", *hosts)
+        # A host that could not be judged leaves no majority to go by.
+        lost = check(director, "--via", VIP, "--agree", *hosts[:2], "192.168.0.251")
+    assert (found.status, found.named) == (1, real.address)
+    assert f"HOST {real.address}: content differs: " in found.said
+    assert ordinary.status == 0, ordinary
+    assert tell_nothing(lost, "192.168.0.251 is this director itself") == ""
 
 
 def lay_another(director: Director) -> None:
@@ -294,6 +335,10 @@ def test_marks_are_nobody_elses(via: Topology, tmp_path: Path) -> None:
     assert check(director, "--via", VIP, "192.168.0.3").status == 0
     assert [line.split()[4] for line in marks(director)[1::2]] == ["192.168.0.3:0"]
     assert "-A -f 7 -s rr" in director.table
+    # A real server that serves no client is not let in at all.
+    with without_address(via.real_servers[0], forwards=True):
+        started = command("start", "--via", str(file))
+    assert (started.returncode, started.stdout.splitlines()[-1]) == (0, "1 of 2 in")
 
 
 def checked(director: Director, *words: str) -> dict[str, list[str]]:
