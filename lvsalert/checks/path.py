@@ -8,8 +8,8 @@ the kernel's table has a service with that one real server (socket(7), SO_MARK; 
 Three things keep it from a false word. A verdict counts only if the kernel's list of connections
 shows that very connection at that very real server: without the mark's service any one answers, or
 none. A failure is repeated from another port before it counts, since an entry that an earlier check
-left would lead the first one astray. And after a silence we look whether the answer had come in and
-this machine dropped it. What cannot be judged ends the run without a verdict on anybody: mon takes
+left would lead the first one astray. And after a silence we look whether this machine dropped the
+question or the answer. What cannot be judged ends the run without a verdict on anybody: mon takes
 a host that is not named for a good one.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple
 
 from lvsalert.checks.path_host import SO_MARK, Host, Ports, Source
-from lvsalert.checks.path_proof import Answers, Proof, answers_to, astray, dropped
+from lvsalert.checks.path_proof import Proof, Watch, astray, dropped, watching
 from lvsalert.checks.path_setting import Doubt, Virtual, doubt_of, setting_of, source_of
 from lvsalert.checks.resolve import addresses_of
 from lvsalert.checks.rtnetlink import Route
@@ -103,8 +103,8 @@ def by_way(
     results.update(_pass(hosts, asked, via.kernel, None))
     again = [each for each in hosts if each.is_to_repeat(results[each.target.host])]
     if again:
-        with answers_to(again) as answers:
-            results.update(_pass(again, asked, via.kernel, answers))
+        with watching(again) as watch:
+            results.update(_pass(again, asked, via.kernel, watch))
     _end_without_verdict(hosts)
     return [results[target.host] for target in targets]
 
@@ -183,7 +183,7 @@ def _hosts(
 
 
 def _pass(
-    hosts: Sequence[Host], ask: Ask, kernel: Kernel, answers: Answers | None
+    hosts: Sequence[Host], ask: Ask, kernel: Kernel, watch: Watch | None
 ) -> dict[str, Result]:
     """Ask hosts once, and return their results; ``trouble`` is why one says nothing of its host."""
     for host in hosts:
@@ -193,8 +193,8 @@ def _pass(
     for host, result in zip(hosts, results):
         if result.state is not State.UNKNOWN:
             host.trouble = host.trouble or astray(host, proof.seen)
-        if result.state is State.FAILED and answers is not None:
-            host.trouble = host.trouble or dropped(host, result, answers)
+        if result.state is State.FAILED and watch is not None:
+            host.trouble = host.trouble or dropped(host, result, watch)
     return {host.target.host: result for host, result in zip(hosts, results)}
 
 

@@ -93,6 +93,7 @@ class Host:
         self.way = way
         self._ports = ports
         self.source, self._hops = source
+        self.is_direct = self._hops is not None
         self.is_masqueraded = virtual.forwarding is Forwarding.MASQUERADING
         port = virtual.port if self.is_masqueraded else None
         self._virtual = virtual.address, target.port if port is None else port

@@ -2,7 +2,7 @@
 
 A verdict counts only if the kernel's list of connections shows that very connection at that very
 real server: without the mark's service any one answers, or none. After a silence we look whether
-the answer had come in and this machine dropped it.
+the answer had come in, or the question had not left, and this machine dropped it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Callable
 
 from lvsalert.checks.path_setting import Doubt, sysctl
+from lvsalert.checks.rtnetlink import unresolved
 from lvsalert.errors import LvsalertError, PrivilegeError
 from lvsalert.model import Connection, Protocol, Result
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from lvsalert.checks.arrivals import Arrivals
     from lvsalert.checks.path_host import Host
+    from lvsalert.checks.traffic import Traffic
 
 # Often enough to see each connection before the list forgets it, which takes 10 s.
 _LOOK_SECONDS = 6.0
@@ -88,47 +89,63 @@ def astray(host: Host, seen: Collection[Connection]) -> Doubt | None:
     )
 
 
-class Answers:
-    """What comes in for the hosts' sources, and why that is not seen."""
+class Watch:
+    """What comes in for the hosts' sources and leaves from them, and why that is not seen."""
 
     def __init__(self, hosts: Iterable[Host], stack: contextlib.ExitStack) -> None:
-        from lvsalert.checks.arrivals import Arrivals
+        from lvsalert.checks.traffic import Traffic
 
         self.lacking = ""
-        self._each: list[Arrivals] = []
-        sources = {(host.protocol, host.source) for host in hosts}
+        self._traffic: dict[tuple[Protocol, str], Traffic] = {}
         try:
-            for protocol, address in sources:
-                self._each.append(Arrivals(protocol, address))
-                stack.callback(self._each[-1].close)
+            for key in {(host.protocol, host.source) for host in hosts}:
+                self._traffic[key] = Traffic(*key)
+                stack.callback(self._traffic[key].close)
         except PrivilegeError as error:
             self.lacking = str(error)
 
-    def has_come(self, host: Host) -> bool:
+    def answer_has_come(self, host: Host) -> bool:
         """Return whether an answer has come in that a client would have got."""
-        seen = {ends for each in self._each for ends in each.seen()}
+        traffic = self._traffic[host.protocol, host.source]
         # What is masqueraded comes as the real server's, and one that answers as itself where it
         # was asked as the virtual address answers nobody.
         return any(
-            (each.protocol, each.real if host.is_masqueraded else each.virtual, each.source) in seen
+            traffic.has_come(each.real if host.is_masqueraded else each.virtual, each.source)
             for each in host.connections
         )
 
+    def question_has_left(self, host: Host) -> bool:
+        """Return whether a packet has left for a host, or nothing here can have kept it back.
+
+        Nothing leaves for a host that no neighbour answers for, which is the host's fault. What is
+        masqueraded is others' to change, and behind a router we do not see whom it is sent to.
+        """
+        if host.is_masqueraded or not host.is_direct:
+            return True
+        traffic = self._traffic[host.protocol, host.source]
+        if any(traffic.has_left(each.source, each.virtual) for each in host.connections):
+            return True
+        return host.way.address in unresolved()
+
 
 @contextlib.contextmanager
-def answers_to(hosts: Iterable[Host]) -> Iterator[Answers]:
-    """See what comes in for hosts that are asked once more."""
+def watching(hosts: Iterable[Host]) -> Iterator[Watch]:
+    """See what comes and goes while hosts are asked once more."""
     with contextlib.ExitStack() as stack:
-        yield Answers(hosts, stack)
+        yield Watch(hosts, stack)
 
 
-def dropped(host: Host, result: Result, answers: Answers) -> Doubt | None:
+def dropped(host: Host, result: Result, watch: Watch) -> Doubt | None:
     """Return why a silence is none of the host's, None where it is."""
     if not result.reason.endswith(_SILENT[host.protocol]):
         return None
-    if answers.lacking:
-        return Doubt(f"is silent, and {answers.lacking}", "for mon: lvs-director install --systemd")
-    if not answers.has_come(host):
-        return None
-    ends = f"{host.protocol.name} from {host.target.name} port {host.target.port} to {host.source}"
-    return Doubt("its answer came in and was dropped here", f"let the firewall's INPUT take {ends}")
+    if watch.lacking:
+        return Doubt(f"is silent, and {watch.lacking}", "for mon: lvs-director install --systemd")
+    name, (address, port) = host.protocol.name, (host.target.name, host.target.port)
+    if watch.answer_has_come(host):
+        todo = f"let the firewall's INPUT take {name} from {address} port {port} to {host.source}"
+        return Doubt("its answer came in and was dropped here", todo)
+    if not watch.question_has_left(host):
+        todo = f"let the firewall's OUTPUT pass {name} from {host.source} to {address} port {port}"
+        return Doubt("the check was dropped here on its way out", todo)
+    return None

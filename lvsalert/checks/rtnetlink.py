@@ -15,14 +15,18 @@ _HEADER = struct.Struct("=IHHII")
 _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
+_NEIGHBOUR = struct.Struct("=BBHiHBB")
 _INDEX = struct.Struct("=i")
 # linux/netlink.h and linux/rtnetlink.h.
 _ERROR, _DONE = 2, 3
-_GET_ADDRESS, _GET_ROUTE = 22, 26
+_GET_ADDRESS, _GET_ROUTE, _GET_NEIGHBOUR = 22, 26, 30
 _REQUEST, _DUMP = 0x1, 0x300
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_VIA = 1, 4, 5, 7, 18
 _RTN_LOCAL = 2
+_NDA_DST = 1
+# Nobody has answered for it, yet or at all.
+_UNRESOLVED = 0x01 | 0x20
 _RT_SCOPE_HOST, _RT_SCOPE_LINK = 254, 253
 # Addresses that the kernel does not choose for new connections, or cannot use yet.
 _DEPRECATED, _UNUSABLE = 0x20, 0x08 | 0x40
@@ -106,6 +110,20 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
                 if rest not in known:
                     known[rest] = _route_of(body, names)
                 found[part[number - 1]] = known[rest]
+    return found
+
+
+def unresolved() -> set[str]:
+    """Return the addresses on links here for which nobody answers (ARP, neighbour discovery)."""
+    found = set()
+    with _open() as sock:
+        request = _NEIGHBOUR.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0)
+        sock.send(_message(_GET_NEIGHBOUR, _REQUEST | _DUMP, 1, request))
+        for _, _, body in _answers(sock, 1):
+            family, _, _, _, state, *_ = _NEIGHBOUR.unpack_from(body)
+            raw = _attributes(body[_NEIGHBOUR.size :]).get(_NDA_DST)
+            if state & _UNRESOLVED and raw and family in (socket.AF_INET, socket.AF_INET6):
+                found.add(socket.inet_ntop(family, raw))
     return found
 
 

@@ -22,6 +22,7 @@ MONITORS = "/usr/local/lib/mon/mon.d"
 DR, NAT, TUN = ("--forwarding", "dr"), ("--forwarding", "nat"), ("--forwarding", "tun")
 SERVICE = f"-A -t {VIP}:80 -s rr"
 IN_OUTPUT = ("add table inet f", "add chain inet f o { type route hook output priority -150 ; }")
+IN_FILTER = ("add table inet f", "add chain inet f o { type filter hook output priority 0 ; }")
 IN_INPUT = ("add table inet f", "add chain inet f i { type filter hook input priority 0 ; }")
 
 
