@@ -26,19 +26,19 @@ def plan(actual: Table, desired: Table) -> list[Change]:
     """Return the commands that bring ``actual`` to ``desired``, none where they are equal.
 
     Services and real servers that are to serve come first, then those at weight 0, then what goes:
-    a service that serves before and after never stands without a real server in between. Deleting
-    a service takes its real servers with it.
+    a service that serves before and after never stands without a real server in between. A new one
+    has its real servers right behind it, since it refuses its clients (ICMP port unreachable) until
+    the first of them is there. Deleting a service takes its real servers with it.
     """
-    services: list[Change] = []
     serving: list[Change] = []
     quiesced: list[Change] = []
     gone: list[Change] = []
     for virtual, service in desired.items():
         standing, named = actual.get(virtual), virtual.words()
         if standing is None:
-            services.append(_service_change("-A", service))
+            serving.append(_service_change("-A", service))
         elif (standing.scheduler, standing.flags) != (service.scheduler, service.flags):
-            services.append(_service_change("-E", service))
+            serving.append(_service_change("-E", service))
         have = standing.real_servers if standing is not None else {}
         for endpoint, real in service.real_servers.items():
             was = have.get(endpoint)
@@ -55,7 +55,7 @@ def plan(actual: Table, desired: Table) -> list[Change]:
     gone += (
         Change(virtual, ("-D", *virtual.words())) for virtual in actual if virtual not in desired
     )
-    return services + serving + quiesced + gone
+    return serving + quiesced + gone
 
 
 def _service_change(verb: str, service: Service) -> Change:

@@ -548,13 +548,18 @@ def test_plan_leads_from_any_table_to_any_other(actual: Table, desired: Table) -
 @given(tables(), tables())
 @settings(max_examples=60)
 def test_no_service_stands_without_a_real_server_in_between(actual: Table, desired: Table) -> None:
-    """A service that serves before and after a plan serves at every line of it."""
+    """A service that serves before and after a plan serves at every line of it.
+
+    Of new ones that are to serve, one at most refuses its clients, until the next line.
+    """
     keep = [each for each in desired if serving(actual, each) and serving(desired, each)]
+    new = [each for each in desired if each not in actual and serving(desired, each)]
     with tempfile.TemporaryDirectory() as folder:
         kernel = TableFile(Path(folder) / "table")
         kernel.change(batch(plan({}, actual)))
         for stage in stages(kernel, plan(actual, desired)):
             assert all(serving(stage, virtual) for virtual in keep)
+            assert sum(each in stage and not serving(stage, each) for each in new) <= 1
 
 
 @given(tables(), tables())
