@@ -84,11 +84,11 @@ def serve_command(
     """Stay, and run mon's plug-ins with everything imported.
 
     Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
-    empty. It takes calls of its own user and of root, and ends on TERM, when its runs are over.
-    What a monitor with --between has checked it goes on checking, and tells mon of a change by a
-    trap, until mon calls no more. With --listen it answers /metrics for Prometheus, and / with
-    the page of lvs-director report. It finds table and ledger by --ipvsadm and --state-dir; a run
-    goes by its own.
+    empty; so do start, stop and status where that is set. It takes calls of its own user and of
+    root, and ends on TERM, when its runs are over. What a monitor with --between has checked it
+    goes on checking, and tells mon of a change by a trap, until mon calls no more. With --listen it
+    answers /metrics for Prometheus, and / with the page of lvs-director report. It finds table and
+    ledger by --ipvsadm and --state-dir; a run goes by its own.
     """
     _warm_up()
     # From its socket on it takes calls at once.

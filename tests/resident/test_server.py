@@ -236,6 +236,48 @@ def test_a_plug_in_that_ends_ends_its_run(resident: Resident) -> None:
         resident.wait_for_workers(0)
 
 
+# What a run may leave behind, by what its environment asks for.
+_LEAVE = """
+import threading
+from lvsalert.commands import tcp_monitor
+plain = tcp_monitor.run
+def run(argv, environ, stdin):
+    if environ.get("LEAVE") == "memory":
+        tcp_monitor.left = b"x" * (64 << 20)
+    if environ.get("LEAVE") == "thread":
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    if environ.get("LEAVE") == "bug":
+        raise RecursionError("too deep")
+    return plain(argv, environ, stdin)
+tcp_monitor.run = run
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "says", "stays"),
+    [
+        ("nothing", "\nlvsalert ", True),
+        ("bug", "\ntcp.monitor: a bug: RecursionError: too deep", True),
+        ("memory", "\nlvsalert ", False),
+        ("thread", "\nlvsalert ", False),
+    ],
+)
+def test_what_a_run_leaves_behind_ends_with_its_process(left: str, says: str, stays: bool) -> None:
+    """The next run finds a process without it, and the same one where nothing was left."""
+    with open_folder() as folder, Resident(folder, before=_LEAVE) as resident:
+        environment = {"LEAVE": left, "MON_SERVICE": "tcp"}
+        call = Call(resident, "tcp.monitor", "--version", environment=environment)
+        _, stdout, _ = call.result
+        assert stdout.startswith(says)
+        if not stays:
+            resident.wait_for_workers(0)
+        known = resident.workers()
+        assert Call(resident, "tcp.monitor", "--version").result[0] == 0
+        assert len(known) == stays
+        assert len(resident.wait_for_workers(1)) == 1
+        assert not stays or resident.workers() == known
+
+
 @pytest.mark.parametrize("victim", ["run", "resident", "both"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_run_that_is_killed_is_made_again(
