@@ -13,6 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
+import pytest
+
 from tests.harness.processes import Program
 from tests.harness.waiting import wait_until
 from tests.lab.configuration import LVS_DIRECTOR, group
@@ -153,6 +155,8 @@ def _count(pid: int, what: str) -> int:
         return 0
 
 
+# Each wait has a bound of its own, and the whole may be asked to last.
+@pytest.mark.timeout(0)
 def test_a_long_time_of_it(
     lab: Topology, folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
