@@ -12,15 +12,17 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.commands.manual import completions, pages
 from lvsalert.commands.options import command, number, option
 from lvsalert.errors import NotDoneError
-from lvsalert.host import access, check, install
+from lvsalert.host import access, check, install, systemd
 from lvsalert.host.plugins import VIA_FILE, File, modules
 from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 from lvsalert.mon.plugins import DEFAULT_PREFIX, MON_CF, search_given, search_lines
+from lvsalert.mon.report import printable
 
 # For ipvsadm, and for another run that has the table for itself.
 _SECONDS = 5.0
 _NO_MON = "there is no user mon here yet"
 _GET_MON = "install mon (apt-get install mon)"
+_RELOADED = ("systemctl daemon-reload", "systemctl restart mon")
 _SET = re.compile(r"^(net/\S+)=1$", re.MULTILINE)
 _PAGE = re.compile(r"/man/man\d/[^/]+\.\d$")
 _prefix = option(
@@ -78,15 +80,15 @@ def install_command(**given: Any) -> Outcome:
     user = access.account(given["mon_user"])
     lacks_mon = given["mon_user"] is None and user.name == access.NOBODY
     destination = _destination(given["prefix"], given["root"])
-    systemd, heartbeat, dry_run = given["systemd"], given["heartbeat"], given["dry_run"]
+    with_units, heartbeat, dry_run = given["systemd"], given["heartbeat"], given["dry_run"]
     via = tuple(dict.fromkeys(given["via"]))
-    if lacks_mon and (systemd or heartbeat):
+    if lacks_mon and (with_units or heartbeat):
         raise NotDoneError(f"{_NO_MON}: {_GET_MON}, then run this again, or name it by --mon-user")
     trouble = install.interpreter_trouble(user)
     if trouble is not None:
         raise NotDoneError(f"{trouble}: {install.interpreter_advice(user)}")
     steps = install.survey(
-        destination, user, _shared(destination), systemd=systemd, heartbeat=heartbeat, via=via
+        destination, user, _shared(destination), systemd=with_units, heartbeat=heartbeat, via=via
     )
     conflicts = install.conflicts(steps)
     if conflicts:
@@ -96,16 +98,16 @@ def install_command(**given: Any) -> Outcome:
     if not dry_run:
         install.write(steps)
         install.compile_package()
-        done = install.make_state_dir(destination, user) if systemd or heartbeat else None
+        done = install.make_state_dir(destination, user) if with_units or heartbeat else None
         lines += [_line(*done)] if done is not None else []
     lines += ["", f"These lines of {MON_CF} let mon find them first:"]
     lines += search_lines(destination.prefix, _text(destination.on_disk(MON_CF)))
     if lacks_mon:
         lines += ["", f"{_NO_MON}: {_GET_MON}, then lvs-director check says what is left to do"]
     settings = [f"sysctl -p {VIA_FILE}"] if via else []
-    starts_mon = systemd and not heartbeat
+    starts_mon = with_units and not heartbeat
     return Outcome(
-        0, _joined([*lines, *_commands(settings, systemd=systemd, starts_mon=starts_mon)])
+        0, _joined([*lines, *_commands(settings, systemd=with_units, starts_mon=starts_mon)])
     )
 
 
@@ -171,29 +173,66 @@ def _commands(settings: Sequence[str], *, systemd: bool, starts_mon: bool) -> li
 def uninstall_command(*, prefix: str, root: str, dry_run: bool) -> Outcome:
     """Remove what install wrote for this prefix, and nothing else.
 
-    A file that was edited since stays, and is named.
+    A file that was edited since stays, and is named. The resident process is stopped first.
     """
     destination = _destination(prefix, root)
     settings = _settings(_text(destination.on_disk(VIA_FILE)))
-    removed, left = install.remove(destination, _shared(destination), dry_run=dry_run)
+    removed, left, troubles = _remove(destination, dry_run=dry_run)
+    units, is_here = _units(removed), _has_systemd(destination)
     verb = "would remove" if dry_run else "removed"
     lines = _listed((verb, path) for path in removed) + [_line("left", line) for line in left]
     if not lines:
         return Outcome(0, "nothing to remove\n")
+    if units and is_here:
+        lines.insert(0, _line("would stop" if dry_run else "stopped", " and ".join(units)))
     if not destination.root:
         lines += _without_marks(dry_run=dry_run)
+    lines += _left_beside(destination, removed)
+    commands = settings if destination.on_disk(VIA_FILE) in removed else []
+    if units:
+        commands += ["systemctl restart mon"] if is_here else _RELOADED
+    if commands:
+        lines += ["", "After that, run:", *commands]
+    errors = "".join(f"lvs-director: {printable(each)}\n" for each in troubles)
+    return Outcome(int(bool(errors)), _joined(lines), errors)
+
+
+def _remove(
+    destination: install.Destination, *, dry_run: bool
+) -> tuple[list[Path], list[str], list[str]]:
+    """Remove the files, where systemd is at work here with their units stopped first.
+
+    Return what is removed, a line for each file that is left, and what systemd did not do.
+    """
+    pages = _shared(destination)
+    removed, left = install.remove(destination, pages, dry_run=True)
+    if dry_run:
+        return removed, left, []
+    units = _units(removed) if _has_systemd(destination) else []
+    troubles = [systemd.systemctl("disable", "--now", *units)] if units else []
+    install.remove(destination, pages, dry_run=False)
+    troubles += [systemd.systemctl("daemon-reload")] if units else []
+    return removed, left, [each for each in troubles if each]
+
+
+def _units(paths: Iterable[Path]) -> list[str]:
+    return [path.name for path in paths if path.suffix in (".service", ".socket")]
+
+
+def _has_systemd(destination: install.Destination) -> bool:
+    return not destination.root and systemd.is_booted()
+
+
+def _left_beside(destination: install.Destination, removed: Sequence[Path]) -> list[str]:
+    """Return a line for each thing that install did not write, or mon has written since."""
+    lines = []
     state_dir = destination.on_disk(DEFAULT_STATE_DIR)
     if state_dir.exists() and state_dir not in removed:
         lines.append(_line("left", f"{state_dir} with the journal and the causes"))
     mon_cf = destination.on_disk(MON_CF)
     if any(each.startswith(f"{destination.prefix}/") for each in search_given(_text(mon_cf))):
         lines.append(_line("left", f"{mon_cf}: its mondir and alertdir name {destination.prefix}"))
-    commands = settings if destination.on_disk(VIA_FILE) in removed else []
-    if any(path.suffix in (".service", ".socket") for path in removed):
-        commands += ["systemctl daemon-reload", "systemctl restart mon"]
-    if commands:
-        lines += ["", "After that, run:", *commands]
-    return Outcome(0, _joined(lines))
+    return lines
 
 
 def _without_marks(*, dry_run: bool) -> list[str]:

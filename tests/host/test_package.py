@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lvsalert import __version__
-from tests.harness.debian import RELEASES, System, system
+from tests.harness.debian import RELEASES, System, copy_checkout, system
 from tests.harness.places import CHECKOUT
 
 NEXT = "9.0"
@@ -54,6 +54,20 @@ def test_lintian_finds_nothing(packages: Path) -> None:
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == (
         f"{__version__}\n"
     )
+
+
+def test_debian_13_builds_it_too(tmp_path: Path) -> None:
+    """By its own debhelper and dh-python, and its own lintian finds nothing."""
+    copy_checkout(tmp_path)
+    shutil.copytree(CHECKOUT / "debian", tmp_path / "debian")
+    shutil.copy(CHECKOUT / "CHANGELOG.md", tmp_path)
+    control = (tmp_path / "debian" / "control").read_text(encoding="utf-8")
+    control = control.partition("\n\n")[0].replace("debhelper-compat", "debhelper")
+    needed = re.findall(r"(?m)^ ([a-z0-9-]+)", control)
+    with system("trixie", f"{tmp_path}:/root/lvsalert") as debian:
+        debian.install(*needed, "build-essential", "lintian")
+        package = debian.does("/root/lvsalert/debian/make-deb", "/root").strip()
+        assert debian.does("lintian", "--allow-root", "--fail-on=warning", package) == ""
 
 
 @pytest.mark.parametrize("release", RELEASES)

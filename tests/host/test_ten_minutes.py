@@ -82,6 +82,7 @@ def test_a_fresh_system_has_a_watched_service(
         assert "192.168.0.2:80 of tcp 10.0.0.3:80 is out" in why
         debian.serve_web(2)
         debian.wait_for("192.168.0.1", "192.168.0.2")
+        _uninstall(debian)
 
 
 def _see_the_demo(debian: System) -> None:
@@ -102,6 +103,23 @@ def _see_the_demo(debian: System) -> None:
         assert debian.run("systemctl", "is-enabled", unit).stdout == "disabled\n"
         assert debian.run("systemctl", "is-active", unit).stdout == "inactive\n"
     assert debian.run("pgrep", "--list-full", "--full", "mon -c|nginx|lvs-director").stdout == ""
+
+
+def _uninstall(debian: System) -> None:
+    """Nothing of ours runs or will at boot, systemd knows, and it is said what stays."""
+    said = debian.does("/opt/lvsalert/bin/lvs-director", "uninstall")
+    assert said.startswith("stopped       lvsalert.socket and lvsalert.service\n"), said
+    assert "\nleft          /var/lib/lvsalert with the journal and the causes\n" in said
+    assert (
+        "\nleft          /etc/mon/mon.cf: its mondir and alertdir name /usr/local/lib/mon" in said
+    )
+    assert said.endswith("\nAfter that, run:\nsystemctl restart mon\n")
+    for unit in ("lvsalert.socket", "lvsalert.service"):
+        assert debian.run("systemctl", "is-active", unit).stdout == "inactive\n"
+    assert debian.does("systemctl", "show", "--value", "--property=NeedDaemonReload", "mon") == (
+        "no\n"
+    )
+    assert debian.does("find", "/etc", "/usr/local", "-iname", "*lvsalert*") == ""
 
 
 @pytest.mark.parametrize("release", RELEASES)
