@@ -392,9 +392,9 @@ $1 "$3" status
 $1 "$3" stop
 mount -t tmpfs default /etc/default
 echo LVSALERT_CHECK_VIA=1 >/etc/default/lvs-director
-$1 "$2" start
+$1 "$3" start
 grep -o -e '--via .*' /run/lvsalert/mon.cf
-$1 "$2" stop
+$1 "$3" stop
 pgrep -u mon -l . || echo none left
 """
 
@@ -431,7 +431,7 @@ def test_one_mon_watches_all_files_that_are_started(lvs: Resource) -> None:
         f"{first}{second}".strip(),
         second.strip(),
         "running",
-        "--via 10.0.0.3",
+        "--via 10.0.0.4",
         "none left",
     ]
     assert lvs.table.run("-Sn") == ""
