@@ -32,6 +32,8 @@ PACKAGES = (
     "crmsh",
     "net-tools",
     "tcpdump",
+    *("dnsmasq-base", "freeradius", "kamailio", "dovecot-imapd", "dovecot-pop3d"),
+    *("exim4-daemon-light", "leafnode", "inetutils-telnetd", "openssl"),
 )
 INSTALL = Path(__file__).resolve().parents[2] / "examples" / "install-packages"
 
