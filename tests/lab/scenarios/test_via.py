@@ -49,11 +49,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def firewall(real: RealServer, verdict: str) -> Iterator[None]:
-    """Have packets to the virtual address dropped or refused."""
-    real.filter_packets(*IN_INPUT, f"add rule inet f i ip daddr {VIP} tcp dport 80 {verdict}")
+def firewall(
+    real: RealServer, verdict: str, what: str = f"ip daddr {VIP} tcp dport 80"
+) -> Iterator[None]:
+    """Have packets to the virtual address dropped or refused, or others."""
+    real.filter_packets(*IN_INPUT, f"add rule inet f i {what} {verdict}")
     yield
     real.filter_packets()
+
+
+@contextmanager
+def filtered_by_way_back(real: RealServer) -> Iterator[None]:
+    """Have what comes out of the tunnel dropped where answers would not go into it."""
+    real.set_sysctls({"ipv4/conf/tunl0/rp_filter": 1})
+    yield
+    real.set_sysctls({"ipv4/conf/tunl0/rp_filter": 0})
 
 
 @contextmanager
@@ -116,6 +126,18 @@ FAULTS = {
     "the tunnel is down": Fault(
         lambda real: ip(real, "link set tunl0 down", "link set tunl0 up"), TUN, REFUSED, SILENT
     ),
+    "the tunnel's packets are filtered": Fault(
+        lambda real: firewall(real, "drop", "ip protocol ipencap"), TUN, SILENT
+    ),
+    "what comes out of the tunnel is filtered by its way back": Fault(
+        filtered_by_way_back, TUN, SILENT
+    ),
+    "the tunnel over IPv6 is down": Fault(
+        lambda real: ip(real, "link set ip6tnl0 down", "link set ip6tnl0 up"),
+        TUN,
+        SILENT,
+        address=VIP6,
+    ),
     "the GRE tunnel is down": Fault(
         lambda real: ip(real, "link set gre0 down", "link set gre0 up"), GRE, REFUSED
     ),
@@ -137,12 +159,12 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def tunnels(topology: Topology) -> Iterator[None]:
     """The first two real servers take every kind of tunnel."""
-    subprocess.run(["modprobe", "-a", "ip_gre", "fou"], check=True)
+    subprocess.run(["modprobe", "-a", "ip_gre", "ip6_tunnel", "fou"], check=True)
     for real in topology.real_servers[:2]:
-        real.ip(["link set gre0 up", f"fou add port {PORT} gue"])
+        real.ip(["link set gre0 up", "link set ip6tnl0 up", f"fou add port {PORT} gue"])
     yield
     for real in topology.real_servers[:2]:
-        real.ip(["link set gre0 down", f"fou del port {PORT}"])
+        real.ip(["link set gre0 down", "link set ip6tnl0 down", f"fou del port {PORT}"])
 
 
 @pytest.mark.usefixtures("tunnels")
@@ -183,7 +205,8 @@ def test_every_way_and_protocol(via: Topology) -> None:
         director.lay(SERVICE, f"-a -t {VIP}:80 -r 192.168.0.3:80 -g -w 0")
         before = _connections(director)
         asked = [(words, VIP) for words in (DR, NAT, TUN, GRE, GUE, (*TUN, "-p", "8080"))]
-        asked += [((*NAT, "-p", "8080"), f"{VIP}:80"), (DR, VIP6), (NAT, VIP6)]
+        asked += [((*NAT, "-p", "8080"), f"{VIP}:80")]
+        asked += [(words, VIP6) for words in (DR, NAT, TUN)]
         wrong += [(each, by_way(director, *each[0], address=each[1])) for each in asked]
         # Old ones end meanwhile.
         assert _connections(director) <= before
