@@ -275,9 +275,10 @@ def test_traps_on_the_active_director(via: Topology) -> None:
     for words, address in ((DR, VIP), (NAT, VIP), (DR, VIP6)):
         wrong.append(tell_nothing(by_way(director, *words, address=address), dropped))
     director.filter_packets()
-    director.filter_packets(*IN_FILTER, f"add rule inet f o ip daddr {VIP} tcp dport 80 drop")
     kept = "the check was dropped here on its way out: let the firewall's OUTPUT pass TCP from"
-    wrong += [tell_nothing(by_way(director, *words), kept) for words in (DR, TUN)]
+    for words, what in ((DR, f"ip daddr {VIP} tcp dport 80"), (TUN, "ip protocol ipencap")):
+        director.filter_packets(*IN_FILTER, f"add rule inet f o {what} drop")
+        wrong.append(tell_nothing(by_way(director, *words), kept))
     director.filter_packets()
     # With another's service there, a mark that leads nowhere gets the other one's answer.
     real.web.kill()
@@ -300,12 +301,12 @@ def test_traps_on_the_active_director(via: Topology) -> None:
     wrong.append(tell_nothing(bare, "no CAP_NET_ADMIN to mark packets"))
     admin = ("--inh-caps", "+net_admin", "--ambient-caps", "+net_admin")
     real.unplug()
-    # Nothing leaves for it either.
+    half = by_way(director, by=(*AS_MON, *admin))
+    wrong.append(tell_nothing(half, "is silent, and no CAP_NET_RAW to see what comes in"))
+    # Nothing leaves for it either, where its place on the link is not known.
     director.ip(["neigh flush all"])
     cut_off = [by_way(director, *words) for words in (DR, TUN)]
     wrong += [f"{each}" for each in cut_off if each[:2] != (1, real.address)]
-    half = by_way(director, by=(*AS_MON, *admin))
-    wrong.append(tell_nothing(half, "is silent, and no CAP_NET_RAW to see what comes in"))
     real.plug_in()
     assert [each for each in wrong if each] == []
 
