@@ -131,9 +131,11 @@ def test_a_bad_file_is_named(standin: StandIn, installation: Installation, www: 
     assert f"{www}:1: " in done.stderr
 
 
-# In namespaces of its own: mon's port and its folder below /run are those of the machine.
+# In namespaces of its own: mon's port and its folder below /run are those of the machine. The umask
+# is that of keepalived's scripts.
 _TESTER = """
 set -e
+umask 0133
 mount -t tmpfs run /run
 ip link set lo up
 ocf-tester -n mon -o config="$1" -o script="$2" "$3"

@@ -35,8 +35,9 @@ keep_as_mon() {
         /bin/sh -c "$@" </dev/null >/dev/null 2>&1 &
 }
 
+# Whatever the umask of who calls: keepalived's would let nobody enter a new folder.
 make_folders() {
-    mkdir -p /run/mon /run/lvsalert && chown mon: /run/mon /run/lvsalert
+    install -d -o mon -g mon /run/mon /run/lvsalert
 }
 
 # The process that runs mon's plug-ins and `lvs`, unless systemd's socket or a keeper has it. It
