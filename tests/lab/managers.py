@@ -17,12 +17,13 @@ class Manager:
 
     ``beat`` is what tcpdump(8) is to show of its heartbeats, ``shown`` a regular expression for
     such a line behind the sender's hardware address. ``asked`` are commands whose output belongs
-    into a director's story.
+    into a director's story, and ``killed`` is what of mon may be killed, in pkill's words.
     """
 
     beat: str
     shown: str
     asked: Sequence[Sequence[str]] = ()
+    killed: Sequence[str] = ("-x", "mon")
 
     def start(self, node: Node, *, is_ours: bool) -> None:
         """Start it on a director that was just switched on."""
@@ -31,6 +32,9 @@ class Manager:
     def configure(self, node: Node) -> None:
         """Tell the cluster, once and on one director, what there is to run."""
 
+    def forget(self, node: Node) -> None:
+        """Have it done with what it found amiss, before the next thing happens."""
+
     def stand_by(self, node: Node) -> None:
         """Have it give everything to the other director."""
         raise NotImplementedError
@@ -38,6 +42,16 @@ class Manager:
     def is_settled(self, node: Node) -> bool:
         """Say whether it is done with starting all on a director that has the address."""
         raise NotImplementedError
+
+    def is_open(self, node: Node) -> bool:
+        """Say whether new connections get to the table of a director that has the address."""
+        del node
+        return True
+
+    def is_ready(self, node: Node) -> bool:
+        """Say whether a director without the address could take it over."""
+        del node
+        return True
 
     def was_held_up(self, said: str, node: Node) -> bool:
         """Say whether a director's story tells that the guest stood still for too long."""
@@ -89,7 +103,7 @@ class Vrrp(Manager):
     def start(self, node: Node, *, is_ours: bool) -> None:
         """Lay the rules and start it as its unit does."""
         assert is_ours
-        node.do("nft", "-f", "/etc/keepalived/after-ipvs.nft")
+        node.do("nft", "-f", "/etc/keepalived/director.nft")
         node.do("keepalived", "--vrrp", "--log-detail")
 
     def stand_by(self, node: Node) -> None:
@@ -98,7 +112,16 @@ class Vrrp(Manager):
 
     def is_settled(self, node: Node) -> bool:
         """Say whether its script has done all."""
-        return not node.run("/etc/ha.d/resource.d/mon", "status").returncode
+        return self.is_open(node) and self.is_ready(node)
+
+    def is_ready(self, node: Node) -> bool:
+        """Say whether its script has set up the table and started mon."""
+        stands = node.run("cat", "/run/lvs-director.table").stdout == "0\n"
+        return stands and not node.run("/etc/ha.d/resource.d/mon", "status").returncode
+
+    def is_open(self, node: Node) -> bool:
+        """Say whether no new connection waits for a check of the real servers."""
+        return "elements" not in node.do("nft", "list", "set", "inet", "director", "lately")
 
 
 class Pacemaker(Manager):
@@ -106,14 +129,18 @@ class Pacemaker(Manager):
 
     beat = "udp dst port 5405"
     shown = r"\.5405: UDP"
-    asked = (["crm_mon", "-1rnf"], ["cat", "/var/log/pacemaker/pacemaker.log"])
+    asked = (["crm_mon", "-1rnf"],)
+    # With what starts it again, so that Pacemaker has to.
+    killed = ("-u", "mon")
 
     def start(self, node: Node, *, is_ours: bool) -> None:
         """Start both as their units do, with the drop-in for Pacemaker's."""
         assert is_ours
         node.do("/etc/ha.d/resource.d/lvs", "stop")
         node.do("corosync")
-        node.do("sh", "-c", "setsid pacemakerd >/dev/null 2>&1 </dev/null &")
+        # What is told to syslog is enough; its own log takes a good part of the time.
+        daemon = "PCMK_logfile=none setsid pacemakerd >/dev/null 2>&1 </dev/null &"
+        node.do("sh", "-c", daemon)
 
     def configure(self, node: Node) -> None:
         """Load the example once both directors are there."""
@@ -125,10 +152,16 @@ class Pacemaker(Manager):
         wait_until(are_online, node.story, pause=1)
         node.do("crm", "configure", "load", "update", "/etc/lvs.crm")
 
+    def forget(self, node: Node) -> None:
+        """Have it look at everything anew; it then knows of nothing amiss."""
+        node.do("crm_resource", "--refresh")
+
     def stand_by(self, node: Node) -> None:
         """Have crm say so."""
         node.do("crm", "node", "standby", f"{node.name}.domain.com")
 
     def is_settled(self, node: Node) -> bool:
-        """Say whether the last of its resources has been started."""
-        return not node.run("/etc/ha.d/resource.d/mon", "status").returncode
+        """Say whether the last of its resources runs, and it has no more to do."""
+        if node.run("/etc/ha.d/resource.d/mon", "status").returncode:
+            return False
+        return not node.run("crm_resource", "--wait").returncode and node.runs_mon

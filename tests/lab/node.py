@@ -71,6 +71,20 @@ class Node(Director):
         """Have everything given to the other one."""
         self._manager.stand_by(self)
 
+    def break_down(self) -> None:
+        """Kill mon and empty the table."""
+        self.do("pkill", "-KILL", *self._manager.killed)
+        self.ipvsadm("-C")
+
+    @property
+    def runs_mon(self) -> bool:
+        """Whether mon is there."""
+        return not self.run("pgrep", "-u", "mon", "-x", "mon").returncode
+
+    def forget(self) -> None:
+        """Have what moves the address done with what it found amiss."""
+        self._manager.forget(self)
+
     @property
     def is_on(self) -> bool:
         """Whether it has power."""
@@ -120,6 +134,16 @@ class Node(Director):
     def is_settled(self) -> bool:
         """Whether it has the virtual address and all that goes with it has been started."""
         return self.has_address and self._manager.is_settled(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether new connections get to its table, where it has the virtual address."""
+        return self._manager.is_open(self)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it could take the virtual address over."""
+        return self._manager.is_ready(self)
 
     def was_held_up(self, said: str) -> bool:
         """Say whether its story tells that the guest stood still for too long."""

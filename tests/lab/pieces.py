@@ -49,17 +49,20 @@ def vrrps(servers: Sequence[str]) -> Pieces:
     """Return the example files for keepalived, with what masquerading needs."""
     examples = {
         name: (EXAMPLES / "keepalived" / name).read_text()
-        for name in ("keepalived.conf", "lvs-director", "after-ipvs.nft")
+        for name in ("keepalived.conf", "lvs-director", "director.nft")
     }
     address = f"        {VIP}/32 dev eth0\n"
     assert address in examples["keepalived.conf"]
     conf = examples["keepalived.conf"].replace(address, address + address.replace(VIP, GATEWAY))
-    rules = re.sub(r"^    #", "    ", examples["after-ipvs.nft"], flags=re.MULTILINE)
-    rules = rules.replace("     With", "    # With").replace("     real", "    # real")
+    rules = examples["director.nft"].replace("#ip saddr", "ip saddr")
+    assert rules != examples["director.nft"]
+    # All programs take ten times as long there.
+    assert "timeout 30s" in rules
+    rules = rules.replace("timeout 30s", "timeout 300s")
     files = {
         "etc/keepalived/keepalived.conf": File(conf),
         "etc/keepalived/lvs-director": File(examples["lvs-director"], 0o755),
-        "etc/keepalived/after-ipvs.nft": File(rules),
+        "etc/keepalived/director.nft": File(rules),
     }
     return Pieces(files | _directors(servers), Vrrp())
 
@@ -76,8 +79,9 @@ def pacemakers(servers: Sequence[str]) -> Pieces:
     crm = crm.replace(address, address + gateway)
     crm = crm.replace("group director table address", "group director table address gateway")
     assert crm.count("gateway") == 2
-    # All programs take ten times as long there.
+    # All programs take ten times as long there, and its looking at things not to take all the time.
     crm = re.sub(r"timeout=\d+s", "timeout=300s", crm) + "op_defaults timeout=300s\n"
+    crm = crm.replace("interval=10s", "interval=30s")
     agents = "usr/lib/ocf/resource.d/lvsalert"
     files = {
         "etc/lvs.crm": File(crm),
