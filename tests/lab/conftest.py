@@ -32,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the same guests for the whole run, on either kernel."""
-    config.stash[GUESTS] = (Guests(), Guests(NEWER))
+    newer = Guests(NEWER)
+    config.stash[GUESTS] = (Guests(others=newer), newer)
     config.pluginmanager.register(Doubles())
 
 
@@ -54,6 +55,10 @@ class Doubles:
         if not in_guest():
             items += [Scenario.of(item, newer) for item in items if is_for_newer(item)]
 
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Boot one more guest where a core is free for it by now."""
+        begin(item.config)
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -73,6 +78,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         scenario = item if isinstance(item, Scenario) else Scenario.of(item, guests)
         items[index] = scenario
         scenario.guests.names.append(scenario.there)
+    if not hasattr(config, "workerinput"):
+        # What is waited for last goes on beside all the others.
+        items.sort(key=lambda item: isinstance(item, Scenario))
 
 
 def _leave_long_ones_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -91,14 +99,21 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if session.testsfailed:
         return None
     if not in_guest():
-        # Of processes that share the tests, one has the scenarios, and begins when it does.
-        if not hasattr(session.config, "workerinput"):
-            with contextlib.suppress(Exception):
-                for guests in session.config.stash[GUESTS]:
-                    guests.begin()
+        begin(session.config)
         return None
     run_what_is_left(session.items)
     return True
+
+
+def begin(config: pytest.Config) -> None:
+    """On the host, boot the guests that the machine carries now.
+
+    Of processes that share the tests, one has the scenarios, and begins when it does.
+    """
+    if not (in_guest() or hasattr(config, "workerinput")):
+        with contextlib.suppress(Exception):
+            for guests in reversed(config.stash[GUESTS]):
+                guests.begin()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -99,37 +99,52 @@ class Guests:
     """The guests that share the chosen scenarios. Each takes the first that none has taken yet.
 
     Their kernel is that of this machine's Debian, or of ``release``, of which there is one guest.
+    As long as ``others`` are on, they have a core.
     """
 
-    def __init__(self, release: str | None = None) -> None:
+    def __init__(self, release: str | None = None, others: Guests | None = None) -> None:
         self.names: list[str] = []
         self.release = release
+        self._others = others
         self._guests: list[Guest] = []
         self._taken = Path(tempfile.mkdtemp(prefix="lvsalert-lab-taken-"))
 
     def begin(self) -> None:
-        """Boot them, where there are scenarios and none is up yet."""
-        if self._guests or not self.names:
+        """Boot them, or those that a core is free for by now, where any scenario is left."""
+        count = min(self._at_once(), len(self.names))
+        if len(self._guests) >= count:
             return
-        packages.install()
-        self.names = heaviest_first(self.names)
-        count = 1 if self.release else guests_at_once(len(os.sched_getaffinity(0)), unit())
-        for number in range(min(count, len(self.names))):
-            self._guests.append(Guest(number, self.names, self._taken, self.release))
+        if not self._guests:
+            packages.install()
+            self.names = heaviest_first(self.names)
+        for number in range(len(self._guests), count):
+            if len(list(self._taken.iterdir())) < len(self.names):
+                self._guests.append(Guest(number, self.names, self._taken, self.release))
+
+    def _at_once(self) -> int:
+        """Return how many of them there may be now."""
+        if self.release:
+            return 1
+        at_once = guests_at_once(len(os.sched_getaffinity(0)), unit())
+        return max(1, at_once - 1) if self._others and self._others.is_on() else at_once
+
+    def is_on(self) -> bool:
+        """Tell whether any of them is."""
+        return any(guest.is_running() for guest in self._guests)
 
     def outcome(self, name: str) -> list[dict[str, Any]]:
         """Return the reports of a scenario's phases: set-up, call and clean-up.
 
         Raises MachineError where its guest is gone. A scenario that hangs is ended there.
         """
-        self.begin()
         # Others may come before it, and each of them may hang.
         limit = math.inf
         return wait_until(lambda: self._reports(name), "the scenario ends", pause=0.1, limit=limit)
 
     def _reports(self, name: str) -> list[dict[str, Any]]:
         """Return what the guest that took the scenario reports of it, once all of it is there."""
-        running = any(guest.is_running() for guest in self._guests)
+        self.begin()
+        running = self.is_on()
         taken = self._taken / str(self.names.index(name))
         number = taken.read_text() if taken.exists() else ""
         if number:

@@ -30,7 +30,9 @@ def installed() -> str:
     The value is what the installation said.
     """
     argv = [LVS_DIRECTOR, "install", "--systemd"]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture
