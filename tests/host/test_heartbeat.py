@@ -339,7 +339,7 @@ def test_a_change_of_directors_goes_through_the_resident(lvs: Resource) -> None:
     created = "director root: tcp 10.0.0.3:80: virtual service created"
     deleted = created.replace("created", "deleted")
     assert done.stdout.splitlines() == [
-        *("runs: 0", created, "0 of 1 in", "running", "runs: 1"),
+        *("nothing to change", "runs: 0", created, "0 of 1 in", "running", "runs: 1"),
         *("not answering", "running", deleted, "stopped"),
         *("again", created, "0 of 2 in", "1", "running", deleted),
         *("1", "1"),
