@@ -403,7 +403,7 @@ def test_one_file_runs_everything(site: Site, web: dict[int, Nginx]) -> None:
         web[4].start()
         site.serve(mon, 2, 3, 4)
     before = site.table.run("-Sn")
-    assert site.director("reload") == ""
+    assert site.director("reload") == "nothing to change\n3 of 3 in\n"
     assert site.table.run("-Sn") == before
     site.director("stop")
     assert site.table.run("-Sn") == ""
