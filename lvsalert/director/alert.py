@@ -112,6 +112,7 @@ class _Run(NamedTuple):
     who: str
     why: str
     steps: Sequence[_Step]
+    file_rules: FileRules | None
 
     @property
     def has_decisions(self) -> bool:
@@ -119,7 +120,12 @@ class _Run(NamedTuple):
         return any(each.decide is not None for each in self.steps)
 
     def decide(self, actual: Table, ledger: Ledger) -> Proposal:
-        """Decide on all services."""
+        """Decide on all services.
+
+        SupersededError where the director's file, which is the same for all, is to be read anew.
+        """
+        if self.file_rules is not None:
+            self.file_rules.check_is_current(ledger)
         decisions = [each.decide for each in self.steps if each.decide is not None]
         return in_turn(decisions, Author(self.who, self.why), actual, ledger)
 
@@ -164,7 +170,8 @@ def _run_of(asked: Asked, director: Director, *, dry_run: bool) -> _Run | Lvsale
     answers = functools.lru_cache(1)(asked.witness_answers)
     about = asked._replace(witness_answers=answers)
     try:
-        return _Run(who, why, [_step(about, who, director, job, dry_run) for job in asked.jobs])
+        steps = [_step(about, who, director, job, dry_run) for job in asked.jobs]
+        return _Run(who, why, steps, asked.jobs[0].file_rules if asked.jobs else None)
     except LvsalertError as error:
         return error
 

@@ -49,14 +49,9 @@ class Findings(NamedTuple):
 
 
 def propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
-    """Note what the alert says in the ledger and return the table that should be.
-
-    SupersededError where the director's file is to be read anew for that.
-    """
+    """Note what the alert says in the ledger and return the table that should be."""
     # Other runs may have been waited for, and what they noted must not lie in the future.
     now = time.time()
-    if alert.file_rules is not None:
-        alert.file_rules.check_is_current(ledger)
     standing = actual.get(alert.virtual)
     stop = ledger.stops().get(alert.key) if standing is None else None
     if stop is None:
