@@ -39,6 +39,10 @@ class IpvsadmError(NotDoneError):
     """ipvsadm is missing, hung, or answered with an error; the message carries its own words."""
 
 
+class TornTableError(IpvsadmError):
+    """The table changed between the two listings of it that belong together."""
+
+
 class NoKernelError(IpvsadmError):
     """The kernel has no IPVS, so there is no table."""
 

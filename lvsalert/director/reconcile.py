@@ -129,8 +129,7 @@ def reconcile_all(
     """
     troubles: list[LvsalertError] = []
     with locked(director):
-        texts = director.door.texts()
-        actual = director.door.read(texts)
+        actual, texts = director.door.read_with_texts()
 
         def prepare(ledger: Ledger) -> _Prepared:
             return _prepare(ledger, actual, decisions, director.journal_days, dry_run=dry_run)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
-from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError
+from lvsalert.errors import IpvsadmError, LockTimeoutError, NoKernelError, TornTableError
 from lvsalert.ipvs.marks import is_ours
 from lvsalert.ipvs.plan import Change, plan
 from lvsalert.ipvs.process import Answer, HungError, run
@@ -23,6 +23,8 @@ FALLBACK_LOCK = "/run/lock/lvsalert.lock"
 """The lock of runs that can have none in their state directory."""
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
+# How often the table is read where it changes meanwhile.
+_READINGS = 5
 # What ipvsadm says where the kernel has no IPVS; without the privilege it says another thing.
 _NO_KERNEL = r"Can't initialize ipvs: (?!Permission|Operation not permitted)"
 
@@ -58,18 +60,33 @@ class Ipvsadm:
             self._held = ()
             os.close(descriptor)
 
-    def read(self, texts: tuple[str, str] | None = None) -> Table:
+    def read(self) -> Table:
         """Return the table, but for the marks of our checks. IpvsadmError where it cannot be read.
 
-        So nobody plans with marks, shows them or removes them. ``texts`` are what ipvsadm told of
-        it, where that is known.
+        So nobody plans with marks, shows them or removes them.
         """
-        table = parse(*(self.texts() if texts is None else texts))
-        return {key: each for key, each in table.items() if not is_ours(key)}
+        table, _ = self.read_with_texts()
+        return table
+
+    def read_with_texts(self) -> tuple[Table, tuple[str, str]]:
+        """Return the same with what ipvsadm told of it. Errors as above."""
+        table, texts = self._whole()
+        return {key: each for key, each in table.items() if not is_ours(key)}, texts
 
     def marks(self) -> Table:
         """Return what the table has of the marks of our checks. Errors as above."""
-        return {key: each for key, each in parse(*self.texts()).items() if is_ours(key)}
+        table, _ = self._whole()
+        return {key: each for key, each in table.items() if is_ours(key)}
+
+    def _whole(self) -> tuple[Table, tuple[str, str]]:
+        # A look at the table holds no lock, and other programs know of none: between the two
+        # listings a real server may come or go.
+        for _ in range(_READINGS - 1):
+            texts = self.texts()
+            with contextlib.suppress(TornTableError):
+                return parse(*texts), texts
+        texts = self.texts()
+        return parse(*texts), texts
 
     def texts(self) -> tuple[str, str]:
         """Return the table as ipvsadm tells it: its rules, and its thresholds. Errors as above."""

@@ -6,7 +6,7 @@ import functools
 import socket
 from typing import NamedTuple
 
-from lvsalert.errors import IpvsadmError, UsageError
+from lvsalert.errors import IpvsadmError, TornTableError, UsageError
 from lvsalert.model import (
     Forwarding,
     Protocol,
@@ -53,8 +53,8 @@ def parse(rules: str, thresholds: str = "") -> Table:
     """Return the table that ``ipvsadm -Sn`` wrote.
 
     ``thresholds`` is the text of ``ipvsadm -Ln --thresholds``, which alone shows them. IpvsadmError
-    for text that is neither, and for a real server whose thresholds are not shown: the next edit
-    would reset them.
+    for text that is neither, and TornTableError for a real server whose thresholds are not shown:
+    the next edit would reset them.
     """
     table = _rules(rules)
     limits = _columns(thresholds, "-Ln --thresholds", 2, 3)
@@ -62,7 +62,7 @@ def parse(rules: str, thresholds: str = "") -> Table:
         shown = limits.get(virtual, {})
         for endpoint, real in service.real_servers.items():
             if endpoint not in shown:
-                raise IpvsadmError(
+                raise TornTableError(
                     f"ipvsadm -Ln --thresholds does not show {real.endpoint} of {virtual}"
                 )
             upper, lower = shown[endpoint]

@@ -246,6 +246,23 @@ def test_garbage_is_no_table(
     assert str(caught.value).encode("ascii", "backslashreplace").decode() == message
 
 
+def test_table_that_changes_between_the_listings_is_read_again(
+    tmp_path: Path, kernel: TableFile
+) -> None:
+    """A real server that leaves after the first listing is in none that is returned."""
+    # The listing of the thresholds waits for the other one, and takes a real server out before.
+    script = (
+        'if [ "$1" = -Sn ]; then {honest} "$@"; status=$?; : >{folder}/listed; exit $status; fi\n'
+        'if [ "$1" = -Ln ]; then\n'
+        "    until [ -e {folder}/listed ]; do sleep 0.01; done\n"
+        "    {honest} -d -t 10.0.0.3:80 -r 192.0.2.1:80 2>/dev/null\n"
+        "fi"
+    )
+    table = door(tmp_path, script, HONEST).read()
+    assert table == kernel.table
+    assert list(table[WEB].real_servers) == [("192.0.2.2", 80), ("192.0.2.3", 80)]
+
+
 @pytest.mark.parametrize("argument", ["-Sn", "-Ln", "-R"])
 def test_program_that_hangs_is_ended_with_its_children(
     tmp_path: Path, kernel: TableFile, argument: str
