@@ -7,7 +7,6 @@ import itertools
 import os
 import socket
 import struct
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 from lvsalert.checks.path_setting import Doubt, Virtual
@@ -20,7 +19,7 @@ SO_MARK = 36
 _IPV6_UNICAST_HOPS = 16
 # Closed by a reset, a connection leaves the kernel's list in 10 s and not in 120.
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
-_PORT_RANGE, _USUAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range"), (32768, 60999)
+_PORT_RANGE, _USUAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range", (32768, 60999)
 
 
 class Source(NamedTuple):
@@ -41,7 +40,8 @@ class Ports:
 
     def __init__(self, taken: Callable[[str, Endpoint], set[int]]) -> None:
         try:
-            low, high = map(int, _PORT_RANGE.read_text().split())
+            with open(_PORT_RANGE, encoding="ascii") as file:
+                low, high = map(int, file.read().split())
         except (OSError, ValueError):
             low, high = _USUAL_PORTS
         self._low, self._count = low, high - low + 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from lvsalert.checks import rtnetlink
 from lvsalert.checks.rtnetlink import OwnAddress, Route
 from lvsalert.model import Forwarding, family_of
 
-_SYSCTLS = Path("/proc/sys/net/ipv4")
+_SYSCTLS = "/proc/sys/net/ipv4"
 _HOST_PREFIX: dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
 
 
@@ -138,6 +138,7 @@ def _conf(interface: str, name: str) -> int:
 def sysctl(name: str) -> int | None:
     """Return a number below net.ipv4, None where there is none."""
     try:
-        return int((_SYSCTLS / name).read_text())
+        with open(os.path.join(_SYSCTLS, name), encoding="ascii") as file:
+            return int(file.read())
     except (OSError, ValueError):
         return None

@@ -24,6 +24,9 @@ _REQUEST, _DUMP = 0x1, 0x300
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_VIA = 1, 4, 5, 7, 18
 _RTN_LOCAL = 2
+# The attribute RTA_CACHEINFO of a route, which tells how often and since when it has been used.
+_COUNTERS_SIZE = 32
+_COUNTERS = _ATTRIBUTE.pack(_ATTRIBUTE.size + _COUNTERS_SIZE, 12)
 _NDA_DST = 1
 # Nobody has answered for it, yet or at all.
 _UNRESOLVED = 0x01 | 0x20
@@ -98,7 +101,7 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
     """Return how each address is reached; one that is not is left out."""
     found = {}
     names = _Names()
-    # Most answers differ in nothing but the address.
+    # Most answers differ in nothing but the address, and in what the kernel counts.
     known: dict[bytes, Route] = {}
     with _open() as sock:
         for begin in range(0, len(addresses), _AT_ONCE):
@@ -106,7 +109,8 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
             raw = [_raw(address) for address in part]
             sock.send(b"".join([_route_to(each, number) for number, each in enumerate(raw, 1)]))
             for _, number, body in _answers(sock, len(part)):
-                rest = body.replace(raw[number - 1], b"")
+                head, _, tail = body.rpartition(_COUNTERS)
+                rest = head.replace(raw[number - 1], b"") + tail[_COUNTERS_SIZE:]
                 if rest not in known:
                     known[rest] = _route_of(body, names)
                 found[part[number - 1]] = known[rest]

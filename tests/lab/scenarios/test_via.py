@@ -392,13 +392,16 @@ def test_check_finds_it_beforehand(via: Topology, tmp_path: Path) -> None:
     rules = (
         *(SERVICE, f"-a -t {VIP}:80 -r 192.168.0.1:80 -g -w 1"),
         *(f"-a -t {VIP}:80 -r 192.168.0.2:80 -i -w 1", f"-a -t {VIP}:80 -r 192.168.0.3:8080 -m"),
+        *(f"-A -u {VIP}:53 -s rr", f"-a -u {VIP}:53 -r 192.168.0.1:53 -g -w 1"),
+        f"-a -u {VIP}:53 -r 192.168.0.2:53 -g -w 0",
     )
     for each in (director, standby):
         each.lay(*rules)
     good = [f"ok {VIP}:80: 1 of 1 real servers answer by way of it"] * 3
+    sent = f"ok {VIP}:53: 2 of 2 real servers are sent to over UDP by way of it"
     assert checked(director, "--via") == {
         "ARP": [f"ok no real server on a link here answers for {VIP}"],
-        "--via": good,
+        "--via": [*good, sent],
     }
     real.set_sysctls({"ipv4/conf/all/arp_ignore": 0})
     arguments = ("--prefix", str(tmp_path / "mon"), "--mon-user", "root")
@@ -409,15 +412,21 @@ def test_check_finds_it_beforehand(via: Topology, tmp_path: Path) -> None:
         assert found["ARP"][0].startswith(f"failed 192.168.0.2 answers for {VIP} | there: sysctl")
     real.set_sysctls({"ipv4/conf/all/arp_ignore": 1})
     lost = "accept_local is 0 | as root: lvs-director install --via eth0"
-    assert [lost in each for each in spoilt["--via"]] == [True, True, False]
+    assert [lost in each for each in spoilt["--via"]] == [True, True, False, True], spoilt
     director.do(*next(line for line in install.splitlines() if line.startswith("sysctl")).split())
     assert director.do("cat", f"/proc/sys/net/{ACCEPT_LOCAL}") == "1\n"
     director.filter_packets(*IN_INPUT, "add rule inet f i tcp sport {80, 8080} drop")
     dropped = checked(director, "--via")["--via"]
     director.filter_packets()
-    assert all("was dropped here | let the firewall's INPUT take TCP" in each for each in dropped)
+    told = "was dropped here | let the firewall's INPUT take TCP"
+    assert [told in each for each in dropped] == [True, True, True, False], dropped
+    director.filter_packets(*IN_OUTPUT, "add rule inet f o udp dport 53 meta mark set 0")
+    unmarked = checked(director, "--via")["--via"]
+    director.filter_packets()
+    assert unmarked[:3] == good
+    assert "rule of the firewall's OUTPUT changes marks" in unmarked[3]
     uninstall = director.run(LVS_DIRECTOR, "uninstall", *arguments[:2]).stdout
-    assert "removed       3 firewall marks of checks in the kernel's table" in uninstall
+    assert "removed       4 firewall marks of checks in the kernel's table" in uninstall
     assert not marks(director)
     assert len(director.table) == len(rules)
     director.do(*next(line for line in uninstall.splitlines() if line.startswith("sysctl")).split())
