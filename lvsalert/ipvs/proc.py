@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from lvsalert.errors import NoKernelError
 from lvsalert.ipvs import marks
 from lvsalert.model import Connection, Endpoint
 
-_TABLE = Path("/proc/net/ip_vs")
-_CONNECTIONS = Path("/proc/net/ip_vs_conn")
+_TABLE = "/proc/net/ip_vs"
+_CONNECTIONS = "/proc/net/ip_vs_conn"
 
 
 def standing() -> marks.Standing:
@@ -42,8 +41,9 @@ def udp_ports(source: str, virtual: Endpoint) -> set[int]:
     return marks.udp_ports(_read(_CONNECTIONS), source, virtual)
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     try:
-        return path.read_text("ascii", "replace")
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
     except OSError as error:
         raise NoKernelError(f"{path}: {error.strerror}: IPVS is not loaded") from None

@@ -159,6 +159,6 @@ def test_what_cannot_be_used_is_named(director: Director, monkeypatch: pytest.Mo
     with pytest.raises(IpvsadmError, match="cannot run /nonexistent: No such file"):
         marks_for(director, [way(1)])
     monkeypatch.undo()
-    monkeypatch.setattr(proc, "_TABLE", proc._TABLE / "none")
+    monkeypatch.setattr(proc, "_TABLE", f"{proc._TABLE}/none")
     with pytest.raises(NoKernelError, match=r"^/proc/net/ip_vs/none: .*: IPVS is not loaded$"):
         marks_for(director, [way(1)])
