@@ -101,11 +101,11 @@ class Director(Host):
         configuration: str,
         environment: Mapping[str, str] | None = None,
         *,
-        has_resident: bool = False,
+        has_resident: bool = True,
     ) -> HostMon:
         """Return a mon of this director with its files below `folder`; start it by `with`.
 
-        With `has_resident` a resident process beside it does the plugins' work.
+        Without `has_resident` no resident process beside it does the plugins' work.
         """
         name = f"mon{len(self._watchers)}"
         kind = MonWithResident if has_resident else HostMon

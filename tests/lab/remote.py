@@ -30,6 +30,7 @@ _ON_THE_NEWER = ("test_standin.py", "test_tunnel.py", "test_every_way.py")
 LONG = (
     "test_crash_return_and_standby[heartbeat]",
     "test_crash_return_and_standby[vrrp]",
+    "test_crash_return_and_standby[pacemaker]",
     "test_the_documents_own_pieces",
     "test_a_hundred_alerts_at_once",
     "test_a_long_time_of_it",

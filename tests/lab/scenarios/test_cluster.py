@@ -266,6 +266,7 @@ def _go_through(scene: Scene, put: pieces.Pieces) -> Figures:
     [
         pytest.param(pieces.heartbeats, id="heartbeat"),
         pytest.param(pieces.vrrps, id="vrrp"),
+        pytest.param(pieces.pacemakers, id="pacemaker"),
     ],
 )
 def test_crash_return_and_standby(

@@ -25,7 +25,7 @@ def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
     """Web server 1 and FTP server 2 die, their entries go, no request fails after that.
 
     Then they come back, with the weight that the example gives them. A test alert before all that
-    changes nothing.
+    changes nothing. There is no resident process.
     """
     director, client = lab.director1, lab.client
     first, second = lab.real_servers[:2]
@@ -34,7 +34,8 @@ def test_servers_die_and_come_back(lab: Topology, folder: Path) -> None:
         server.ftp.start()
     director.lay(WEB, WEB1, WEB2, FTP, FTP1, FTP2)
 
-    with director.mon(folder, example("mon.cf", interval=5)) as mon, client.asking(VIP_WEB) as web:
+    alone = director.mon(folder, example("mon.cf", interval=5), has_resident=False)
+    with alone as mon, client.asking(VIP_WEB) as web:
         web.wait_for_server("real1", "real2")
 
         mon.command("test alert www1 http 1 table")

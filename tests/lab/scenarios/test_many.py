@@ -68,7 +68,7 @@ def test_a_hundred_alerts_at_once(lab: Topology, folder: Path) -> None:
     _fill(director, hosts)
     watches = {f"www{number}": [host] for number, host in enumerate(hosts, start=1)}
     configuration = _configuration(folder, watches, f"-R HOST {PATIENCE}")
-    with director.mon(folder, configuration, has_resident=True) as mon:
+    with director.mon(folder, configuration) as mon:
         director.wait_for_table(SERVICE)
         # mon logs that it calls them; each of them logs what it did.
         wait_until(

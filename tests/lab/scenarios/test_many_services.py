@@ -95,7 +95,7 @@ def _lvs_director(director: Director, file: Path) -> Iterator[Purse]:
     with HostResident(director, file.parent / "resident") as resident:
         purse.take(resident.pid)
         environment = {"LVSALERT_SOCKET": str(resident.path)}
-        with director.mon(file.parent, mon_cf, environment) as mon:
+        with director.mon(file.parent, mon_cf, environment, has_resident=False) as mon:
             purse.take(mon.pid)
             yield purse
     director.do(LVS_DIRECTOR, "stop", str(file))

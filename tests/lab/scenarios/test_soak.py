@@ -45,7 +45,8 @@ class Soak:
         self._socket.parent.mkdir()
         self._socket.parent.chmod(0o777)
         options = {"between": "1", "socket": str(self._socket)}
-        self.mon: HostMon = self._director.mon(folder, group(HOSTS, options))
+        text = group(HOSTS, options)
+        self.mon: HostMon = self._director.mon(folder, text, has_resident=False)
         self.done: list[str] = []
         # How long it took, and what was done just before.
         self.settled: list[tuple[float, list[str]]] = []
