@@ -16,8 +16,8 @@ class Watcher(Program):
 
     def __init__(self, host: Host, address: str, manager: Manager, log: Path) -> None:
         argv = ["tcpdump", "-Z", "root", "-l", "-n", "-e", "-t", "-i", "eth0"]
-        wanted = f"(arp host {address}) or ({manager.beat})"
-        super().__init__([*argv, wanted], log)
+        wanted = [f"(arp host {address})", *([f"({manager.beat})"] if manager.beat else [])]
+        super().__init__([*argv, " or ".join(wanted)], log)
         self._host = host
         self._address = address
         self._beat = manager.shown
@@ -41,6 +41,11 @@ class Watcher(Program):
             is not None
         )
 
-    def beats(self, hardware: str) -> int:
-        """Return how many heartbeats the owner of a hardware address has sent."""
+    def wait_for_beat(self, hardware: str) -> None:
+        """Wait until the owner of a hardware address sends a heartbeat, where those are heard."""
+        if self._beat:
+            heard = self._beats(hardware)
+            wait_until(lambda: self._beats(hardware) > heard, f"{hardware} sends a heartbeat")
+
+    def _beats(self, hardware: str) -> int:
         return len(re.findall(rf"^{hardware} > .*{self._beat}", self.output, re.MULTILINE))

@@ -16,12 +16,13 @@ class Manager:
     """One way of moving it.
 
     ``beat`` is what tcpdump(8) is to show of its heartbeats, ``shown`` a regular expression for
-    such a line behind the sender's hardware address. ``asked`` are commands whose output belongs
+    such a line behind the sender's hardware address; both are empty where a neighbour hears none.
+    ``asked`` are commands whose output belongs
     into a director's story, and ``killed`` is what of mon may be killed, in pkill's words.
     """
 
-    beat: str
-    shown: str
+    beat: str = ""
+    shown: str = ""
     asked: Sequence[Sequence[str]] = ()
     killed: Sequence[str] = ("-x", "mon")
 
@@ -127,8 +128,7 @@ class Vrrp(Manager):
 class Pacemaker(Manager):
     """Pacemaker on corosync, told by crm(8)."""
 
-    beat = "udp dst port 5405"
-    shown = r"\.5405: UDP"
+    # corosync's go from one director to the other, many a second.
     asked = (["crm_mon", "-1rnf"],)
     # With what starts it again, so that Pacemaker has to.
     killed = ("-u", "mon")
@@ -157,8 +157,8 @@ class Pacemaker(Manager):
         node.do("crm_resource", "--refresh")
 
     def stand_by(self, node: Node) -> None:
-        """Have crm say so."""
-        node.do("crm", "node", "standby", f"{node.name}.domain.com")
+        """Have crm say so, of the director that it runs on."""
+        node.do("crm", "node", "standby")
 
     def is_settled(self, node: Node) -> bool:
         """Say whether the last of its resources runs, and it has no more to do."""

@@ -159,8 +159,7 @@ class Scene:
         mac = self._pair.lvs1.hardware
         real2.web.kill()
         # Right behind a heartbeat, so that all of deadtime has to pass.
-        beats = self._seen.beats(mac)
-        wait_until(lambda: self._seen.beats(mac) > beats, "lvs1 sends a heartbeat")
+        self._seen.wait_for_beat(mac)
         died = time.monotonic()
         with self._taking_over(lvs2):
             self._pair.lvs1.cut_power()
