@@ -29,7 +29,7 @@ from tests.harness.mon import Mon
 from tests.harness.nginx import serving
 from tests.harness.places import free_port, is_root, open_folder
 from tests.harness.vsftpd import FILE, Vsftpd
-from tests.harness.waiting import patience
+from tests.harness.waiting import patience, wait_until
 from tests.ldirectord.test_mon_cf import configured, needs_mon
 
 if TYPE_CHECKING:
@@ -297,7 +297,14 @@ def test_the_living_are_in_and_the_bad_are_out(
         standin.run("-C")
         for name, virtual in scene.virtuals.items():
             standin.wait_for(virtual, alive[name], lambda: mon.story)
-        assert director(installation, standin, "status", str(file)).stdout == "running\n"
+        # What stands for a service without anybody alive is told from none by its status alone.
+        asked = "status", str(file)
+        wait_until(
+            lambda: director(installation, standin, *asked).stdout == "running\n",
+            lambda: f"all services are back\n{mon.story}",
+            pause=0.2,
+        )
+        assert table() == alive, mon.story
 
 
 _WAITS = "ldirectord waits for it, and checks nothing else meanwhile"
