@@ -275,13 +275,15 @@ def _alerts(world: World, document: Path) -> list[Comparison]:
     state.mkdir()
     ours = [world.plugin("lvs.alert"), "--ipvsadm", str(world.ipvsadm), "--state-dir", str(state)]
     found = alerts(ours, str(perl), world.write_table, 1000)
-    idle = found[0]
-    by_resident = idle._replace(
-        work=f"{idle.work}, by the resident",
-        ours=idle.ours._replace(resident=world.resident),
-        targets={"cpu": 1.5},
-    )
-    return [*found, by_resident]
+    types, aims = ("up", "failure"), ({"cpu": 1.5}, {"wall": 0.01})
+    return found + [
+        each._replace(
+            work=f"{each.work}, by the resident",
+            ours=each.ours._replace(resident=world.resident, alert=kind),
+            targets=aim,
+        )
+        for each, kind, aim in zip(found, types, aims)
+    ]
 
 
 def _growth(world: World) -> list[Comparison]:

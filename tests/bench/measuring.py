@@ -28,7 +28,7 @@ class Side(NamedTuple):
     """One of the two that are compared: commands that are run one after the other.
 
     `statuses` are the exit statuses that are right; `before` sets up what each run uses up. What a
-    `resident` does for them counts as theirs.
+    `resident` does for them counts as theirs; it is told that an alert is of mon's type `alert`.
     """
 
     commands: Sequence[Sequence[str]]
@@ -36,6 +36,7 @@ class Side(NamedTuple):
     stdin: str = ""
     before: Callable[[], None] | None = None
     resident: Resident | None = None
+    alert: str = "up"
 
 
 class Figures(NamedTuple):
@@ -118,7 +119,7 @@ class Measure:
                 "LC_ALL": "C.UTF-8",
                 "LVSALERT_SOCKET": "" if side.resident is None else str(side.resident.path),
                 # What a person calls runs by itself.
-                **({} if side.resident is None else {"MON_ALERTTYPE": "up"}),
+                **({} if side.resident is None else {"MON_ALERTTYPE": side.alert}),
             },
             capture_output=True,
             text=True,
