@@ -183,8 +183,9 @@ class MonWithResident(HostMon):
         self._resident = HostResident(host, place, self.syslog)
 
     def start(self) -> None:
-        """Start both there."""
-        self._resident.start()
+        """Start both there; a resident that outlived a mon goes on."""
+        if not self._resident.runs:
+            self._resident.start()
         super().start()
 
     def stop(self) -> None:
