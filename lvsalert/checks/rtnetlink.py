@@ -109,8 +109,7 @@ def routes(addresses: Sequence[str]) -> dict[str, Route]:
             raw = [_raw(address) for address in part]
             sock.send(b"".join([_route_to(each, number) for number, each in enumerate(raw, 1)]))
             for _, number, body in _answers(sock, len(part)):
-                head, _, tail = body.rpartition(_COUNTERS)
-                rest = head.replace(raw[number - 1], b"") + tail[_COUNTERS_SIZE:]
+                rest = _without_counters(body).replace(raw[number - 1], b"")
                 if rest not in known:
                     known[rest] = _route_of(body, names)
                 found[part[number - 1]] = known[rest]
@@ -140,6 +139,11 @@ def _route_to(raw: bytes, number: int) -> bytes:
 
 def _raw(address: str) -> bytes:
     return socket.inet_pton(family_of(address), address.partition("%")[0])
+
+
+def _without_counters(body: bytes) -> bytes:
+    head, found, tail = body.rpartition(_COUNTERS)
+    return head + tail[_COUNTERS_SIZE:] if found else body
 
 
 def _route_of(body: bytes, names: _Names) -> Route:

@@ -22,7 +22,7 @@ _SECONDS = 900
 _SERVERS = 1000
 # The emulated machine takes ten times as long.
 _REPEATS = 3
-# The first of them lays the marks, which stay, and does not count.
+# One more beforehand lays the marks, which stay.
 _CHECKS = 9
 
 

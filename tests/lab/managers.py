@@ -17,8 +17,8 @@ class Manager:
 
     ``beat`` is what tcpdump(8) is to show of its heartbeats, ``shown`` a regular expression for
     such a line behind the sender's hardware address; both are empty where a neighbour hears none.
-    ``asked`` are commands whose output belongs
-    into a director's story, and ``killed`` is what of mon may be killed, in pkill's words.
+    ``asked`` are commands whose output belongs into a director's story, and ``killed`` is what of
+    mon may be killed, in pkill's words.
     """
 
     beat: str = ""

@@ -297,7 +297,7 @@ def test_the_living_are_in_and_the_bad_are_out(
         standin.run("-C")
         for name, virtual in scene.virtuals.items():
             standin.wait_for(virtual, alive[name], lambda: mon.story)
-        # What stands for a service without anybody alive is told from none by its status alone.
+        # A service with nobody alive and one that is not there look alike until then.
         asked = "status", str(file)
         wait_until(
             lambda: director(installation, standin, *asked).stdout == "running\n",
