@@ -11,7 +11,7 @@ nothing but modules in C.
 from __future__ import annotations
 
 import _socket as sockets
-import os
+import posix
 import select
 import sys
 
@@ -66,7 +66,7 @@ def run(program: str) -> NoReturn:
     """Run a plug-in, or lvs-director, as a process of its own, by the resident or here."""
     _end_on_signals(program)
     stdin: bytes | None = None
-    path = os.environ.get("LVSALERT_SOCKET", wire.DEFAULT_SOCKET)
+    path = posix.environ.get(b"LVSALERT_SOCKET", wire.DEFAULT_SOCKET.encode())
     if path and _is_for_resident(program, path) and _has_streams():
         if program.endswith(".alert"):
             stdin = _read_all(0)
@@ -74,31 +74,31 @@ def run(program: str) -> NoReturn:
         if answer is not None:
             status, stdout, stderr = answer
             write(2, stderr)
-            os._exit(int(status) if write(1, stdout) else CANNOT_TELL)
+            posix._exit(int(status) if write(1, stdout) else CANNOT_TELL)
     from lvsalert.commands.entry import run_process
 
     run_process(program, stdin)
 
 
-def _is_for_resident(program: str, path: str) -> bool:
+def _is_for_resident(program: str, path: bytes) -> bool:
     """Return whether the resident does for this call just what the process itself would do.
 
     What a person calls by hand is that person's, and a run has its own user's rights. The scripts
     that move a director's address are root's, and name the resident; that gives back what it has
     not the rights for.
     """
-    user = os.geteuid()
+    user = posix.geteuid()
     if program == _DIRECTOR:
-        is_meant = "LVSALERT_SOCKET" in os.environ and sys.argv[1:2] in _TAKING_OVER
+        is_meant = b"LVSALERT_SOCKET" in posix.environ and sys.argv[1:2] in _TAKING_OVER
         return is_meant and user in (0, _owner(path))
-    if program in _NEVER or (program.endswith(".alert") and "MON_ALERTTYPE" not in os.environ):
+    if program in _NEVER or (program.endswith(".alert") and b"MON_ALERTTYPE" not in posix.environ):
         return False
     return _owner(path) == user
 
 
-def _owner(path: str) -> int | None:
+def _owner(path: bytes) -> int | None:
     try:
-        return os.stat(path).st_uid
+        return posix.stat(path).st_uid
     except OSError:
         return None
 
@@ -113,7 +113,7 @@ def _end_on_signals(program: str) -> None:
             write(1, b"\n" + line)
         else:
             write(2, line)
-        os._exit(CANNOT_TELL)
+        posix._exit(CANNOT_TELL)
 
     for each in signals.valid_signals() - NOT_CAUGHT:
         signals.signal(each, told)
@@ -145,7 +145,7 @@ def _has_streams() -> bool:
     """Return whether there are all standard streams, which mon's plug-ins have."""
     try:
         for descriptor in (0, 1, 2):
-            os.fstat(descriptor)
+            posix.fstat(descriptor)
     except OSError:
         return False
     return True
@@ -153,18 +153,18 @@ def _has_streams() -> bool:
 
 def _read_all(descriptor: int) -> bytes:
     read = []
-    while piece := os.read(descriptor, 65536):
+    while piece := posix.read(descriptor, 65536):
         read.append(piece)
     return b"".join(read)
 
 
-def _ask(path: str, program: str, stdin: bytes) -> list[bytes] | None:
+def _ask(path: bytes, program: str, stdin: bytes) -> list[bytes] | None:
     """Return status and output of a run by the resident, None where there was none."""
     sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_CLOEXEC)
     try:
         sock.settimeout(_TAKEN_SECONDS)
         sock.connect(path)
-        sock.sendall(wire.call(program, stdin, os.environb))
+        sock.sendall(wire.call(program, stdin, posix.environ))
         if sock.recv(1) != wire.TAKEN:
             return None
         # From now on the run keeps its own time, and whoever kills it ends the connection.
@@ -191,7 +191,7 @@ def write(descriptor: int, said: bytes) -> bool:
         while data:
             if not poll.poll(_STUCK_SECONDS * 1000):
                 return False
-            data = data[os.write(descriptor, data[:_PIPE_BUF]) :]
+            data = data[posix.write(descriptor, data[:_PIPE_BUF]) :]
     except OSError:
         return False
     return True

@@ -11,7 +11,7 @@ Plug-ins import this before everything else, so it imports nothing that takes ti
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from lvsalert import __version__
@@ -36,8 +36,10 @@ class Broken(Exception):
 
 def call(program: str, stdin: bytes, environ: Mapping[bytes, bytes]) -> bytes:
     """Return the message that calls a program with this process's words, in its folder."""
-    words = [os.fsencode(word) for word in sys.argv]
-    head = [__version__.encode(), program.encode(), os.getcwdb(), stdin, b"%d" % len(words)]
+    # As os.fsencode does, whose module takes its time.
+    how = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+    words = [word.encode(*how) for word in sys.argv]
+    head = [__version__.encode(), program.encode(), posix.getcwdb(), stdin, b"%d" % len(words)]
     return pack([*head, *words, *[name + b"=" + value for name, value in environ.items()]])
 
 
