@@ -364,7 +364,9 @@ def _told(
 ) -> Outcome:
     """Return what to print of a run, and tell syslog of what went wrong.
 
-    What of ``file`` could not be set up is an error, though all the rest is done.
+    What of ``file`` could not be set up is an error, though all the rest is done, and so is what is
+    not remembered of it: the next check may undo it. A stop, which has no ``file``, is done all the
+    same, since heartbeat reboots after one that fails.
     """
     failure = done.failure
     lines = [describe(change, who) for change in done.changes]
@@ -379,7 +381,7 @@ def _told(
     said = list(map(printable, said))
     log(NAME, "warning", said)
     errors = "".join(f"{NAME}: {each}\n" for each in said)
-    status = 1 if lacking else 0
+    status = 1 if lacking or (file is not None and done.troubles) else 0
     return Outcome(
         status if failure is None else failure.status,
         "".join(f"{line}\n" for line in lines),
