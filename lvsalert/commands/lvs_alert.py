@@ -306,24 +306,29 @@ def _told_of(done: alert.Outcome, given: Mapping[str, Any], *, by_hand: bool) ->
         log(NAME, "notice", changes)
         log(NAME, "info", remarks)
         log(NAME, "alert", alarms)
-        troubles = _troubles(done)
+        asked = given["real_server"] if by_hand else None
+        troubles = [printable(each) for each in _troubles(done, asked)]
         log(NAME, "warning", troubles)
         if by_hand and troubles:
-            errors += "".join(f"{NAME}: {printable(each)}\n" for each in troubles)
+            errors += "".join(f"{NAME}: {each}\n" for each in troubles)
             status = max(status, 1)
     lines = "".join(f"{line}\n" for line in (*changes, *remarks, *unjudged, *alarms))
     return Outcome(status, lines, errors)
 
 
-def _troubles(done: alert.Outcome) -> list[str]:
-    """Return what went wrong with the ledger, and what of this run it does not hold."""
+def _troubles(done: alert.Outcome, asked: str | None) -> list[str]:
+    """Return what went wrong with the ledger, and what of this run it does not hold.
+
+    ``asked`` is the real server that a person has named, whose word is to be remembered though the
+    table is so already.
+    """
     about = f"{done.who}: {done.virtual}"
     if done.is_remembered:
         return [f"{about}: {trouble}" for trouble in done.troubles]
     # Without a state directory every run would say so, and most have nothing to remember.
     named = [each.after or each.before for each in done.changes]
-    places = " ".join(real.endpoint for real in named if real is not None)
-    if not named:
+    places = " ".join(real.endpoint for real in named if real is not None) or asked
+    if not named and asked is None:
         return []
     return [f"{about}: not remembered of {places}: {trouble}" for trouble in done.troubles]
 

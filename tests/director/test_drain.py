@@ -403,3 +403,17 @@ def test_a_hand_s_change_that_is_not_remembered_is_told(director: Director) -> N
     about = "lvs.alert: operator root: tcp 10.0.0.3:80: not remembered of 192.0.2.1:80: "
     assert done.stderr.startswith(about.replace("root", user_name()))
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("options", "real"), [((), "192.0.2.9"), (("-u",), "192.0.2.1")])
+def test_a_hand_s_word_that_is_not_remembered_is_told(
+    director: Director, options: tuple[str, ...], real: str
+) -> None:
+    """Where the table is so already, the next check would take no notice of it either."""
+    director.environ["LVSALERT_STATE_DIR"] = "/dev/null/state"
+    batches = director.batches
+    done = director.by_hand("-R", real, "-W", "5", *options)
+    assert (done.status, done.stdout, director.batches) == (1, "", batches)
+    about = f"lvs.alert: operator {user_name()}: tcp 10.0.0.3:80: not remembered of {real}: "
+    assert done.stderr.startswith(about)
+    assert done.stderr.count("\n") == 1
