@@ -161,7 +161,8 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     if round_ is not None and rounds.is_as_before(director, round_):
         return Outcome(0)
     understood = Understood(0)
-    jobs, understood.errors, understood.upkeep, is_settled = _jobs(given, ctx.obj.given)
+    jobs, errors, understood.upkeep, is_settled = _jobs(given, ctx.obj.given)
+    understood.errors = [*errors, *_strangers(given)]
     understood.round = round_ if is_settled else None
     understood.asked = alert.Asked(
         call,
@@ -249,6 +250,18 @@ def _jobs(
 
     filed = with_file(given["config"], requests, given, options)
     return filed.jobs, [*errors, *filed.errors], filed.upkeep, filed.is_settled
+
+
+def _strangers(given: Mapping[str, Any]) -> list[LvsalertError]:
+    """Return what is wrong with a reserve: a host that is none of the group's is a slip.
+
+    The one that was meant would serve all the time. mon marks a host that is disabled by a ``*``.
+    """
+    members = {host.removeprefix("*") for host in (given["hosts"] or "").split()}
+    if not members or given["real_server"] is not None:
+        return []
+    strange = [host for host in dict.fromkeys(given["reserve"]) if host not in members]
+    return [UsageError(f"--reserve: {host!r} is no host of the group") for host in strange]
 
 
 def _meant(requests: Sequence[Request]) -> tuple[list[Request], list[LvsalertError]]:
