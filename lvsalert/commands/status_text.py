@@ -25,6 +25,7 @@ _LEAST_ROOM = 20
 _GAP = "  "
 _STATE_COLUMN, _SINCE, _CAUSES = map(_HEADINGS.index, ("STATE", "SINCE", "CAUSES"))
 _NUMBERS = frozenset(map(_HEADINGS.index, ("WEIGHT", "ACTIVE", "INACTIVE")))
+_NOT_SERVING = frozenset((State.OUT, State.QUIESCED, State.MISSING))
 _COLOURS = {
     State.IN: "32",
     State.SLOW_STARTING: "36",
@@ -247,6 +248,9 @@ def _sentences(story: ServerStory) -> list[str]:
     if story.stopped is not None:
         stop = printable(f"{story.stopped.who} stopped its virtual service")
         lines.append(f"  {stop} at {moment(story.stopped.since)}, and nobody has started it since.")
+    elif story.is_reserve and not each.causes:
+        does = "serves only while" if each.state in _NOT_SERVING else "serves, as"
+        lines.append(f"  It is a reserve, and {does} too few of the others do.")
     elif not each.causes:
         lines.append("  Nobody says that it should be out.")
     lines += [f"  {_check_sentence(*check)}" for check in story.checks.items()]

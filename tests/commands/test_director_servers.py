@@ -259,6 +259,33 @@ def test_why_of_a_server_that_is_held_in(director: Director) -> None:
     assert told["services"][0]["held"] is True
 
 
+@pytest.mark.parametrize("reserve", ["192.0.2.4", "web4", "192.0.2.4:80"])
+def test_why_of_a_reserve_tells_when_it_serves(director: Director, reserve: str) -> None:
+    """One that was never needed is known too, and nobody has to say that it should be out."""
+    director.names = {"web4": ["192.0.2.4"]}
+    director.kernel.change("-d -t 10.0.0.3:80 -r 192.0.2.4:80\n")
+    (director.state / FILE_NAME).unlink()
+    words, hosts = (
+        ("--reserve", reserve, "--min-in", "3"),
+        f"192.0.2.1 192.0.2.2 192.0.2.3 {reserve}",
+    )
+    director.by_mon("up", "", *words, hosts=hosts)
+    idle = told_by(director, "why", "192.0.2.4")
+    assert idle == Outcome(
+        0,
+        "192.0.2.4:80 of tcp 10.0.0.3:80 is out.\n"
+        "  It is a reserve, and serves only while too few of the others do.\n"
+        "  It passed 1 check of www/http, the last at 2023-11-14 22:18:20.\n"
+        "  No change of it is known.\n",
+    )
+    director.by_mon("failure", "192.0.2.1", *words, hosts=hosts)
+    text = told_by(director, "why", "192.0.2.4").stdout
+    assert "  It is a reserve, and serves, as too few of the others do.\n" in text
+    for server, is_reserve in (("192.0.2.4", True), ("192.0.2.2", False)):
+        told = json.loads(told_by(director, "why", server, "--json").stdout)
+        assert told["services"][0]["reserve"] is is_reserve
+
+
 def test_why_is_a_paragraph_for_each_service(director: Director) -> None:
     """A real server of two virtual services has two stories, parted by an empty line."""
     director.kernel.change("-a -t 10.0.0.3:21 -r 192.0.2.1:21 -g -w 1\n")
