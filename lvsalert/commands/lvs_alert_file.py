@@ -12,9 +12,15 @@ from lvsalert.director.accepted import check_names, file_with, news_of, no_such_
 from lvsalert.director.alert import Job
 from lvsalert.director.file_rules import FileRules, Overrides
 from lvsalert.director.request import Request
-from lvsalert.errors import LvsalertError
+from lvsalert.errors import LvsalertError, ResolveError
 from lvsalert.ipvs.naming import virtual_service
-from lvsalert.ldirectord.file import DirectorFile, FileService, candidates, parsed
+from lvsalert.ldirectord.file import (
+    DirectorFile,
+    FileService,
+    as_accepted,
+    candidates,
+    parsed,
+)
 from lvsalert.ldirectord.names import names_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
@@ -50,8 +56,14 @@ class Filed(NamedTuple):
 
 
 def _check(accepted: Accepted, path: str, text: str) -> None:
-    """Raise LvsalertError where what a file says now cannot be taken."""
-    check_names(parsed(path, text, lookup, accepted.names), accepted)
+    """Raise LvsalertError where what a file says now cannot be taken.
+
+    Only for a name that is new in it is a name server asked, as it may keep the alert waiting.
+    """
+    try:
+        check_names(as_accepted(path, text, accepted.names), accepted)
+    except ResolveError:
+        check_names(parsed(path, text, lookup, accepted.names), accepted)
 
 
 def with_file(

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
@@ -217,6 +218,27 @@ def test_a_server_leaves_at_the_address_that_it_has_in_the_table(machine: Machin
         assert machine.servers == before
         assert printed == machine.with_file("mon-config").stdout
     assert machine.asked == ["web2"]
+
+
+def test_an_edited_file_has_no_alert_wait_for_a_name_server(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for what the file has by now once the dead server is out."""
+    machine.write(f"autoreload = yes\n{NAMED}")
+    machine.names["web2"] = ["192.0.2.2"]
+    machine.with_file("start")
+    machine.write(f"autoreload = yes\n{NAMED.replace('gate 5', 'gate 9')}")
+    served: list[set[str]] = []
+    ask = socket.getaddrinfo
+
+    def look_up(*words: Any) -> object:
+        served.append(set(machine.servers))
+        return ask(*words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    alert(machine, "failure", "192.0.2.2")
+    assert served == [{"192.0.2.1:80"}]
+    assert machine.servers == {"192.0.2.1:80": "-g -w 9"}
 
 
 def test_a_name_that_moved_is_taken_by_reload(machine: Machine) -> None:
