@@ -36,6 +36,7 @@ MORE = "    real = 192.0.2.3:80 gate 7\n    scheduler"
 SLIP = WEB.replace("wlc", "wlc\n    chektype = x")
 CHANGES = {
     "a slip": (SLIP, r":5: chektype: .*"),
+    "empty": ("", ": has no virtual service left"),
     "gone": (None, ": No such file or directory"),
     "another service": (WEB.replace("10.0.0.3:80", "10.0.0.4:80"), None),
 }
@@ -152,6 +153,51 @@ def test_a_reload_of_a_slip_leaves_what_was_accepted(machine: Machine) -> None:
     assert (done.status, done.stderr.count("\n")) == (3, 1)
     alert(machine, "failure", "192.0.2.2")
     assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+
+
+@pytest.mark.parametrize("command", ["start", "reload", "mon-config"])
+def test_a_file_that_has_lost_all_of_its_services_is_refused(
+    machine: Machine, command: str
+) -> None:
+    """What is to take all out is a stop."""
+    machine.with_file("start")
+    before = machine.servers
+    machine.write("quiescent = no\n")
+    done = machine.with_file(command)
+    assert (done.status, done.stdout, machine.servers) == (3, "", before)
+    assert done.stderr == f"lvs-director: {machine.file}: has no virtual service left\n"
+
+
+def test_mon_goes_on_watching_what_a_file_that_is_emptied_had(machine: Machine) -> None:
+    """With --accepted, as heartbeat's script writes it for all files that are started."""
+    machine.with_file("start")
+    before = machine.with_file("mon-config").stdout
+    machine.write("")
+    done = machine.with_file("mon-config", "--accepted")
+    assert (done.status, done.stdout) == (0, before)
+
+
+def test_a_stop_takes_out_what_a_file_that_is_emptied_had(machine: Machine) -> None:
+    """And the next start goes by the file as it is by then."""
+    machine.with_file("start")
+    machine.write("")
+    assert (machine.with_file("stop").status, machine.kernel.rules) == (0, [])
+    assert machine.with_file("start")[:3] == (0, "nothing to change\n0 of 0 in\n", "")
+
+
+def test_autoreload_waits_for_a_file_that_is_being_written(machine: Machine) -> None:
+    """An editor has emptied it: all goes on, fail-over too, and what is written then is taken."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    machine.write("")
+    for _ in range(2):
+        assert alert(machine, "failure", "192.0.2.2").status == 0
+        assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+    gone = f"{machine.file}: has no virtual service left: what was accepted before goes on"
+    assert warnings(machine).count(gone) == 1
+    machine.write(AUTOMATIC.replace("gate 5", "gate 9"))
+    alert(machine, "up")
+    assert machine.servers["192.0.2.1:80"] == "-g -w 9"
 
 
 def test_autoreload_takes_a_changed_file(machine: Machine) -> None:
