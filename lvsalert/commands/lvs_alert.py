@@ -193,7 +193,7 @@ def _told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outc
     if given["config"] is not None and not call.by_hand and not given["dry_run"]:
         _follow_up(of.asked.jobs, of.upkeep, given)
     _log_errors(outcome)
-    seen = done[0].seen
+    seen = done[0].seen if done else None
     if of.round is not None and seen is not None and outcome == Outcome(0):
         rounds.keep(of.director, of.round, [str(each.virtual) for each in done], seen)
     return outcome

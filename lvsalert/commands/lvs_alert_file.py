@@ -72,7 +72,8 @@ def with_file(
     """Return the requests with what the director's file says of their services.
 
     An option that was given wins over the file. What was accepted of the file at the last start or
-    reload counts. Errors tell of services that it has not; LvsalertError where it has none of them.
+    reload counts. Errors tell of services that it has not; LvsalertError where it has none of them,
+    unless it is to be read anew.
     """
     virtuals = [
         virtual_service(each.virtual, each.protocol, lookup, ipv6_fwmark=each.ipv6_fwmark)
@@ -94,11 +95,11 @@ def with_file(
             jobs.append(Job(asked, rules._replace(fault=fault, accepted=accepted)))
         else:
             errors.append(no_such_service(file.path, virtual, is_accepted=accepted is not None))
-    if not jobs:
+    is_newer = news is not None and not news.fault
+    if not jobs and not is_newer:
         raise errors[0]
     if accepted is None:
         return Filed(jobs, errors, None, is_settled=False)
-    is_newer = news is not None and not news.fault
     missing = names_of(file.config.services, accepted.names)
     callback = file.config.callback
     if is_newer or missing or callback:

@@ -213,6 +213,25 @@ def test_autoreload_takes_a_changed_file(machine: Machine) -> None:
     assert str(machine.file) not in machine.run("status").stdout
 
 
+def test_autoreload_takes_back_a_service_that_mon_goes_on_watching(machine: Machine) -> None:
+    """An alert for a service that the file has lost reads the file as well, and says what it is."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    before = machine.kernel.rules
+    machine.write(AUTOMATIC.replace("10.0.0.3:80", "10.0.0.3:81"))
+    assert alert(machine, "up").status == 0
+    assert machine.servers_of("-t 10.0.0.3:80") == {}
+    lost = (
+        f"lvs.alert: {machine.file}: had no virtual service tcp 10.0.0.3:80 when it was accepted:"
+        f" lvs-director reload {machine.file}\n"
+    )
+    assert alert(machine, "up")[:3] == (3, "", lost)
+    machine.write(AUTOMATIC)
+    assert alert(machine, "up")[:3] == (3, "", lost)
+    assert machine.kernel.rules == before
+    assert alert(machine, "up").status == 0
+
+
 def test_autoreload_names_a_fault_once_and_takes_it_mended(machine: Machine) -> None:
     """A slip changes nothing, however often it is seen; another one is named again."""
     machine.write(AUTOMATIC)
