@@ -60,7 +60,11 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
     one it also says what the resident process (lvs-director serve) checks between mon's checks.
     """
     if file is not None:
-        return director_services.running(file, given)
+        done = director_services.running(file, given)
+        asked = {"--json": given["as_json"], "--watch": given["watch"]}
+        # heartbeat goes by the word and the status, so that neither is refused for these.
+        idle = [f"{_NAME}: {name} has no effect with a file\n" for name in asked if asked[name]]
+        return done._replace(stderr="".join([done.stderr, *idle]))
     environ = ctx.obj.environ
     door, state_dir = door_of(given), given["state_dir"]
     if given["watch"]:

@@ -26,7 +26,7 @@ from lvsalert.commands.table_options import (
 )
 from lvsalert.commands.via import via_flag
 from lvsalert.director import lifecycle, maintenance, setup
-from lvsalert.director.accepted import check_names, news_of
+from lvsalert.director.accepted import check_names, check_services, news_of
 from lvsalert.director.file_commands import run_fallback_commands
 from lvsalert.director.outside import need_outside
 from lvsalert.director.reconcile import Director, describe
@@ -212,8 +212,13 @@ def accepted_of(name: str, given: Mapping[str, Any]) -> Accepted | None:
 
 
 def loaded(name: str, before: Accepted | None) -> DirectorFile:
-    """Return a file as it is; its names keep their addresses as long as they may."""
-    return load(name, lookup, None if before is None else before.names)
+    """Return a file as it is; its names keep their addresses as long as they may.
+
+    UsageError, too, for one that has lost all of its services since it was accepted.
+    """
+    found = load(name, lookup, None if before is None else before.names)
+    check_services(found.config, found.path, before)
+    return found
 
 
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
@@ -364,7 +369,9 @@ def _told(
 ) -> Outcome:
     """Return what to print of a run, and tell syslog of what went wrong.
 
-    What of ``file`` could not be set up is an error, though all the rest is done.
+    What of ``file`` could not be set up is an error, though all the rest is done, and so is what is
+    not remembered of it: the next check may undo it. A stop, which has no ``file``, is done all the
+    same, since heartbeat reboots after one that fails.
     """
     failure = done.failure
     lines = [describe(change, who) for change in done.changes]
@@ -379,7 +386,7 @@ def _told(
     said = list(map(printable, said))
     log(NAME, "warning", said)
     errors = "".join(f"{NAME}: {each}\n" for each in said)
-    status = 1 if lacking else 0
+    status = 1 if lacking or (file is not None and done.troubles) else 0
     return Outcome(
         status if failure is None else failure.status,
         "".join(f"{line}\n" for line in lines),

@@ -141,6 +141,7 @@ def why_object(stories: Sequence[ServerStory], lacking: LvsalertError | None) ->
                 "service": _service_object(story.virtual),
                 **_standing_object(story.standing),
                 "held": story.memory.held,
+                "reserve": story.is_reserve,
                 "quiesced_until": _iso(story.memory.quiesced_until),
                 "slow_start_until": _iso(slow_until(story)),
                 "checks": [

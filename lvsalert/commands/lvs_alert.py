@@ -161,7 +161,8 @@ def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     if round_ is not None and rounds.is_as_before(director, round_):
         return Outcome(0)
     understood = Understood(0)
-    jobs, understood.errors, understood.upkeep, is_settled = _jobs(given, ctx.obj.given)
+    jobs, errors, understood.upkeep, is_settled = _jobs(given, ctx.obj.given)
+    understood.errors = [*errors, *_strangers(given)]
     understood.round = round_ if is_settled else None
     understood.asked = alert.Asked(
         call,
@@ -192,7 +193,7 @@ def _told(of: Understood, done: Sequence[alert.Outcome] | LvsalertError) -> Outc
     if given["config"] is not None and not call.by_hand and not given["dry_run"]:
         _follow_up(of.asked.jobs, of.upkeep, given)
     _log_errors(outcome)
-    seen = done[0].seen
+    seen = done[0].seen if done else None
     if of.round is not None and seen is not None and outcome == Outcome(0):
         rounds.keep(of.director, of.round, [str(each.virtual) for each in done], seen)
     return outcome
@@ -251,6 +252,18 @@ def _jobs(
     return filed.jobs, [*errors, *filed.errors], filed.upkeep, filed.is_settled
 
 
+def _strangers(given: Mapping[str, Any]) -> list[LvsalertError]:
+    """Return what is wrong with a reserve: a host that is none of the group's is a slip.
+
+    The one that was meant would serve all the time. mon marks a host that is disabled by a ``*``.
+    """
+    members = {host.removeprefix("*") for host in (given["hosts"] or "").split()}
+    if not members or given["real_server"] is not None:
+        return []
+    strange = [host for host in dict.fromkeys(given["reserve"]) if host not in members]
+    return [UsageError(f"--reserve: {host!r} is no host of the group") for host in strange]
+
+
 def _meant(requests: Sequence[Request]) -> tuple[list[Request], list[LvsalertError]]:
     """Return the requests whose virtual service is spelled right, and what is wrong with others.
 
@@ -306,24 +319,29 @@ def _told_of(done: alert.Outcome, given: Mapping[str, Any], *, by_hand: bool) ->
         log(NAME, "notice", changes)
         log(NAME, "info", remarks)
         log(NAME, "alert", alarms)
-        troubles = _troubles(done)
+        asked = given["real_server"] if by_hand else None
+        troubles = [printable(each) for each in _troubles(done, asked)]
         log(NAME, "warning", troubles)
         if by_hand and troubles:
-            errors += "".join(f"{NAME}: {printable(each)}\n" for each in troubles)
+            errors += "".join(f"{NAME}: {each}\n" for each in troubles)
             status = max(status, 1)
     lines = "".join(f"{line}\n" for line in (*changes, *remarks, *unjudged, *alarms))
     return Outcome(status, lines, errors)
 
 
-def _troubles(done: alert.Outcome) -> list[str]:
-    """Return what went wrong with the ledger, and what of this run it does not hold."""
+def _troubles(done: alert.Outcome, asked: str | None) -> list[str]:
+    """Return what went wrong with the ledger, and what of this run it does not hold.
+
+    ``asked`` is the real server that a person has named, whose word is to be remembered though the
+    table is so already.
+    """
     about = f"{done.who}: {done.virtual}"
     if done.is_remembered:
         return [f"{about}: {trouble}" for trouble in done.troubles]
     # Without a state directory every run would say so, and most have nothing to remember.
     named = [each.after or each.before for each in done.changes]
-    places = " ".join(real.endpoint for real in named if real is not None)
-    if not named:
+    places = " ".join(real.endpoint for real in named if real is not None) or asked
+    if not named and asked is None:
         return []
     return [f"{about}: not remembered of {places}: {trouble}" for trouble in done.troubles]
 

@@ -12,9 +12,15 @@ from lvsalert.director.accepted import check_names, file_with, news_of, no_such_
 from lvsalert.director.alert import Job
 from lvsalert.director.file_rules import FileRules, Overrides
 from lvsalert.director.request import Request
-from lvsalert.errors import LvsalertError
+from lvsalert.errors import LvsalertError, ResolveError
 from lvsalert.ipvs.naming import virtual_service
-from lvsalert.ldirectord.file import DirectorFile, FileService, candidates, parsed
+from lvsalert.ldirectord.file import (
+    DirectorFile,
+    FileService,
+    as_accepted,
+    candidates,
+    parsed,
+)
 from lvsalert.ldirectord.names import names_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
@@ -50,8 +56,14 @@ class Filed(NamedTuple):
 
 
 def _check(accepted: Accepted, path: str, text: str) -> None:
-    """Raise LvsalertError where what a file says now cannot be taken."""
-    check_names(parsed(path, text, lookup, accepted.names), accepted)
+    """Raise LvsalertError where what a file says now cannot be taken.
+
+    Only for a name that is new in it is a name server asked, as it may keep the alert waiting.
+    """
+    try:
+        check_names(as_accepted(path, text, accepted.names), accepted)
+    except ResolveError:
+        check_names(parsed(path, text, lookup, accepted.names), accepted)
 
 
 def with_file(
@@ -60,7 +72,8 @@ def with_file(
     """Return the requests with what the director's file says of their services.
 
     An option that was given wins over the file. What was accepted of the file at the last start or
-    reload counts. Errors tell of services that it has not; LvsalertError where it has none of them.
+    reload counts. Errors tell of services that it has not; LvsalertError where it has none of them,
+    unless it is to be read anew.
     """
     virtuals = [
         virtual_service(each.virtual, each.protocol, lookup, ipv6_fwmark=each.ipv6_fwmark)
@@ -82,11 +95,11 @@ def with_file(
             jobs.append(Job(asked, rules._replace(fault=fault, accepted=accepted)))
         else:
             errors.append(no_such_service(file.path, virtual, is_accepted=accepted is not None))
-    if not jobs:
+    is_newer = news is not None and not news.fault
+    if not jobs and not is_newer:
         raise errors[0]
     if accepted is None:
         return Filed(jobs, errors, None, is_settled=False)
-    is_newer = news is not None and not news.fault
     missing = names_of(file.config.services, accepted.names)
     callback = file.config.callback
     if is_newer or missing or callback:

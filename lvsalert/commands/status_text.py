@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -21,8 +22,10 @@ CLEAR = "\033[H\033[2J"
 _HEADINGS = ("SERVICE", "SERVER", "STATE", "WEIGHT", "ACTIVE", "INACTIVE", "SINCE", "CAUSES")
 # So many columns tell something of a cause.
 _LEAST_ROOM = 20
-_STATE_COLUMN = _HEADINGS.index("STATE")
+_GAP = "  "
+_STATE_COLUMN, _SINCE, _CAUSES = map(_HEADINGS.index, ("STATE", "SINCE", "CAUSES"))
 _NUMBERS = frozenset(map(_HEADINGS.index, ("WEIGHT", "ACTIVE", "INACTIVE")))
+_NOT_SERVING = frozenset((State.OUT, State.QUIESCED, State.MISSING))
 _COLOURS = {
     State.IN: "32",
     State.SLOW_STARTING: "36",
@@ -66,28 +69,82 @@ def width() -> int:
 def status_table(status: Status, *, colour: bool, width: int | None = None) -> str:
     """Return a view as a table, a row a real server.
 
-    In a ``width`` of columns the causes, which come last, are cut; None is as wide as they are.
+    In a ``width`` of columns the causes, which come last, are cut, or where that leaves too little
+    of them stand below; None is as wide as they are.
     """
-    rows = [row for service in status.services for row in _rows(service)]
-    if not rows:
+    told = [row for service in status.services for row in _rows(service)]
+    if not told:
         return "no virtual service\n" + "".join(
             f"{printable(news_line(each))}\n" for each in status.news
         )
-    texts = [_HEADINGS, *_cut([row for row, _ in rows], width)]
-    states = [None, *(state for _, state in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts)]
+    rows, states = [row for row, _ in told], [None, *(state for _, state in told)]
+    room = math.inf if width is None else width - _width(rows, slice(_CAUSES))
+    if room >= min(_LEAST_ROOM, max(len(row[_CAUSES]) for row in (_HEADINGS, *rows))):
+        cut = [(*row[:_CAUSES], _short(row[_CAUSES], room)) for row in rows]
+        lines = _lines([_HEADINGS, *cut], states, slice(None), colour=colour)
+    else:
+        lines = _narrow(rows, states, width or 0, colour=colour)
+    lines += [line for service in status.services for line in _unjudged_lines(service)]
+    lines += [printable(news_line(each)) for each in status.news]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _width(rows: Sequence[tuple[str, ...]], columns: slice) -> int:
+    """Return how wide these columns are under their headings, with a gap behind each."""
+    picked = list(zip(*(row[columns] for row in (_HEADINGS, *rows))))
+    return sum(max(map(len, column)) + len(_GAP) for column in picked)
+
+
+def _lines(
+    texts: Sequence[tuple[str, ...]],
+    states: Sequence[State | None],
+    columns: slice,
+    *,
+    colour: bool,
+) -> list[str]:
+    """Return these columns of rows, each column as wide as its widest cell."""
+    picked = range(len(_HEADINGS))[columns]
+    widths = {at: max(len(text[at]) for text in texts) for at in picked}
     lines = []
     for text, state in zip(texts, states):
-        cells = [
-            cell.rjust(width) if at in _NUMBERS else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(text, widths))
-        ]
+        cells = {
+            at: text[at].rjust(widths[at]) if at in _NUMBERS else text[at].ljust(widths[at])
+            for at in picked
+        }
         if colour and state is not None:
             cells[_STATE_COLUMN] = _painted(cells[_STATE_COLUMN], state)
-        lines.append("  ".join(cells).rstrip() + "\n")
-    lines += [f"{line}\n" for service in status.services for line in _unjudged_lines(service)]
-    lines += [f"{printable(news_line(each))}\n" for each in status.news]
-    return "".join(lines)
+        lines.append(_GAP.join(cells.values()).rstrip())
+    return lines
+
+
+def _narrow(
+    rows: Sequence[tuple[str, ...]], states: Sequence[State | None], width: int, *, colour: bool
+) -> list[str]:
+    """Return rows with the service above its real servers, and below each why it is out.
+
+    Since when stands there too, where a row has no room for it.
+    """
+    columns = slice(1, _CAUSES)
+    has_room = _width(rows, columns) <= width
+    if not has_room:
+        columns = slice(1, _SINCE)
+    heading, *lines = _lines([_HEADINGS, *rows], states, columns, colour=colour)
+    found, service = [f"{_GAP}{heading}"], None
+    for row, line in zip(rows, lines):
+        if row[0] != service:
+            service = row[0]
+            found.append(service)
+        found.append(f"{_GAP}{line}")
+        below = [] if has_room or row[_SINCE] == "-" else [f"since {row[_SINCE]}"]
+        below += [] if row[_CAUSES] == "-" else [row[_CAUSES]]
+        if below:
+            found.append(f"{2 * _GAP}{_short(': '.join(below), width - 2 * len(_GAP))}")
+    return found
+
+
+def _short(text: str, room: float) -> str:
+    """Return a text cut to so many columns."""
+    return text if len(text) <= room else f"{text[: max(0, int(room) - 1)]}…"
 
 
 def watched_lines(services: Iterable[Watched]) -> str:
@@ -99,18 +156,6 @@ def watched_lines(services: Iterable[Watched]) -> str:
         about = f"{each.group}/{each.service}: checked every {each.every:g} s between mon's checks"
         lines.append(printable(f"{about}, {heard}{failed}") + "\n")
     return "".join(lines)
-
-
-def _cut(rows: Sequence[tuple[str, ...]], width: int | None) -> Sequence[tuple[str, ...]]:
-    """Return rows whose last cell fits into what the others leave of the width.
-
-    Where they leave too little to say anything, the terminal is to break the lines.
-    """
-    *others, _ = (max(map(len, column)) for column in zip(_HEADINGS, *rows))
-    room = 0 if width is None else width - sum(others) - 2 * len(others)
-    if room < _LEAST_ROOM:
-        return rows
-    return [row if len(row[-1]) <= room else (*row[:-1], f"{row[-1][: room - 1]}…") for row in rows]
 
 
 def _unjudged_lines(service: ServiceStatus) -> list[str]:
@@ -203,6 +248,9 @@ def _sentences(story: ServerStory) -> list[str]:
     if story.stopped is not None:
         stop = printable(f"{story.stopped.who} stopped its virtual service")
         lines.append(f"  {stop} at {moment(story.stopped.since)}, and nobody has started it since.")
+    elif story.is_reserve and not each.causes:
+        does = "serves only while" if each.state in _NOT_SERVING else "serves, as"
+        lines.append(f"  It is a reserve, and {does} too few of the others do.")
     elif not each.causes:
         lines.append("  Nobody says that it should be out.")
     lines += [f"  {_check_sentence(*check)}" for check in story.checks.items()]

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.ipvs.naming import Lookup
-from lvsalert.ldirectord.config import parse
+from lvsalert.ldirectord.config import Config, parse
 from lvsalert.ldirectord.file import DirectorFile, candidates, find, load_services, read
 from lvsalert.ldirectord.names import missing
 from lvsalert.ledger.accepted import Accepted
@@ -34,20 +34,26 @@ def news_of(accepted: Accepted, check: Callable[[str, str], object] | None = Non
     """Return what a file says now, None where that is what was accepted.
 
     ``check`` gets its path and text, and raises LvsalertError where it cannot be taken; None looks
-    for slips alone, and looks up no name.
+    for slips alone, and looks up no name. One that has lost all of its services is a slip, too: an
+    editor empties it before it writes it.
     """
     path, kept, since = accepted.path, accepted.text, accepted.since
     try:
         text = read(path)
         if text == kept:
             return None
-        if check is None:
-            parse(text, path)
-        else:
+        check_services(parse(text, path), path, accepted)
+        if check is not None:
             check(path, text)
     except LvsalertError as error:
         return News(path, since, str(error))
     return News(path, since, "", text)
+
+
+def check_services(config: Config, path: str, accepted: Accepted | None) -> None:
+    """Raise UsageError for a file that had virtual services when it was accepted, and has none."""
+    if accepted is not None and not config.services and parse(accepted.text, path).services:
+        raise UsageError(f"{path}: has no virtual service left")
 
 
 def check_names(file: DirectorFile, accepted: Accepted | None) -> None:

@@ -69,8 +69,12 @@ def drain(
 
 def _further(until: float | None, reason: str) -> str:
     """Return what is to be said of a drain beside who did it."""
-    end = "" if until is None else f" until {local_time(until):%Y-%m-%d %H:%M:%S}"
+    end = "" if until is None else f" until {_moment(until)}"
     return f"{end}: {reason}" if reason else end
+
+
+def _moment(when: float) -> str:
+    return f"{local_time(when):%Y-%m-%d %H:%M:%S}"
 
 
 def resume(director: Director, query: ServerQuery, lookup: Lookup, operator: str) -> Outcome:
@@ -147,6 +151,7 @@ def _propose(order: _Order, act: _Act, author: Author, actual: Table, ledger: Le
     if not ledger.is_lasting:
         return Proposal(None, author)
     found = _Findings(time.time())
+    reasons: dict[VirtualService, dict[Endpoint, str]] = {}
     standing = {str(virtual): service for virtual, service in actual.items()}
     desired = dict(actual)
     for name, endpoint in find(actual, ledger, order.query):
@@ -169,7 +174,10 @@ def _propose(order: _Order, act: _Act, author: Author, actual: Table, ledger: Le
         )
         ledger.remember(name, decision.memories)
         standing[name] = desired[service.virtual] = decision.service
-    return Proposal(desired, author, found)
+        if order.until is not None or order.reason:
+            # An end and a reason are for those who read syslog, too.
+            reasons.setdefault(service.virtual, {})[endpoint] = order.why
+    return Proposal(desired, author._replace(reasons=reasons), found)
 
 
 def _drain(order: _Order, entry: _Entry, found: _Findings) -> Member | None:
@@ -179,12 +187,13 @@ def _drain(order: _Order, entry: _Entry, found: _Findings) -> Member | None:
     entry.ledger.set_cause(entry.name, entry.endpoint, cause)
     if order.until is not None:
         entry.ledger.end_operators_cause(entry.name, entry.endpoint, order.until)
+    end = "it is resumed" if order.until is None else _moment(order.until)
     if entry.service is None or entry.standing is None:
-        found.remarks.append(f"{entry} is out, and stays out until it is resumed")
+        found.remarks.append(f"{entry} is out, and stays out until {end}")
         return None
     found.drained.append((entry.service.virtual, entry.endpoint))
     if entry.standing.weight == 0:
-        found.remarks.append(f"{entry} is at weight 0 already, and stays so until it is resumed")
+        found.remarks.append(f"{entry} is at weight 0 already, and stays so until {end}")
     return Member(entry.standing, Want.OUT)
 
 

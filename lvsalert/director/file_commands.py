@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from lvsalert.director.alone import alone
 from lvsalert.director.outside import need_outside
 from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
-from lvsalert.ipvs.table import Table
+from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import FileService, read
 from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.records import DAMPED, NO_MEMORY
 from lvsalert.model import Protocol
 
 _SECONDS = 30.0
@@ -49,7 +50,7 @@ def _due(director: Director, services: Sequence[FileService]) -> dict[FileServic
     """Return what the program of which service is to be told."""
 
     def find(actual: Table, ledger: Ledger) -> Proposal:
-        states = {each: _state(each, actual) for each in services}
+        states = {each: _state(each, actual, ledger) for each in services}
         due = {
             each: state
             for each, state in states.items()
@@ -75,13 +76,23 @@ def _note(director: Director, states: Mapping[str, str]) -> None:
         reconcile(director, note)
 
 
-def _state(service: FileService, actual: Table) -> str | None:
+def _state(service: FileService, actual: Table, ledger: Ledger) -> str | None:
     standing = actual.get(service.virtual)
     if standing is None:
         return None
-    entries = (standing.real_servers.get(endpoint) for endpoint in service.endpoints)
+    endpoints = [each for each in service.endpoints if not _is_falling_back(service, each, ledger)]
+    entries = (standing.real_servers.get(endpoint) for endpoint in endpoints)
     serves = any(real is not None and real.weight for real in entries)
     return "stop" if serves else "start"
+
+
+def _is_falling_back(service: FileService, endpoint: Endpoint, ledger: Ledger) -> bool:
+    """Return whether a real server that has failed serves as the fallback at most."""
+    key, fallback = str(service.virtual), service.fallback
+    if fallback is None or endpoint != fallback[:2]:
+        return False
+    causes = [each for each in ledger.causes(key).get(endpoint, ()) if each.cause != DAMPED]
+    return bool(causes) and not ledger.memories(key).get(endpoint, NO_MEMORY).held
 
 
 def _words(service: FileService) -> list[str]:

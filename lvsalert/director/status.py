@@ -21,10 +21,11 @@ from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.ledger.records import NO_MEMORY, Cause, LastVerdict, ServerMemory, Stop, Unjudged
 from lvsalert.ledger.text import Words
-from lvsalert.model import join_endpoint
+from lvsalert.model import canonical_address, join_endpoint, split_endpoint
 
 # How many of the last changes of a real server are told.
 _LAST_CHANGES = 5
+_RESERVE = "LVSALERT_RESERVE"
 
 
 class State(Enum):
@@ -98,7 +99,10 @@ class Status(NamedTuple):
 
 
 class ServerStory(NamedTuple):
-    """All that is known of one real server in one virtual service, the oldest change first."""
+    """All that is known of one real server in one virtual service, the oldest change first.
+
+    ``is_reserve`` is whether it serves only where too few of the others do.
+    """
 
     virtual: str
     standing: ServerStatus
@@ -107,6 +111,7 @@ class ServerStory(NamedTuple):
     changes: Sequence[Entry]
     stopped: Stop | None = None
     unjudged: Mapping[str, Unjudged] = {}
+    is_reserve: bool = False
 
 
 class ServerQuery(NamedTuple):
@@ -249,6 +254,8 @@ def find(table: Table, ledger: Ledger, asked: ServerQuery) -> list[tuple[str, En
     known = [(str(virtual), each) for virtual in table for each in table[virtual].real_servers]
     for name in ledger.virtual_services():
         known += [(name, endpoint) for endpoint in ledger.memories(name)]
+        # A reserve that was never needed has been checked, and nothing more.
+        known += [(name, endpoint) for endpoint in sorted(ledger.judged(name))]
     found = dict.fromkeys(place for place in known if asked.takes(*place))
     if not found:
         lines = [entry for entry in ledger.journal.history() if entry.real]
@@ -257,6 +264,22 @@ def find(table: Table, ledger: Ledger, asked: ServerQuery) -> list[tuple[str, En
     if not found:
         raise asked.unknown()
     return list(found)
+
+
+def _is_reserve(ledger: Ledger, virtual: str, endpoint: Endpoint) -> bool:
+    """Return whether the last run of any source had a real server in reserve."""
+    runs = [run for run in ledger.runs() if run.virtual == virtual]
+    words = [word for run in runs for word in run.options.get(_RESERVE, "").split()]
+    names = ledger.names(virtual) if words else {}
+    for word in words:
+        try:
+            host, port = split_endpoint(word)
+        except LvsalertError:
+            continue
+        address = canonical_address(host) or names.get(host)
+        if address == endpoint[0] and port in (None, str(endpoint[1])):
+            return True
+    return False
 
 
 def why(
@@ -286,6 +309,7 @@ def why(
                 ],
                 memory.get(virtual, ServiceMemory()).stopped,
                 memory.get(virtual, ServiceMemory()).unjudged,
+                _is_reserve(ledger, virtual, endpoint),
             )
             for virtual, endpoint in find(table, ledger, asked)
         ]

@@ -59,6 +59,7 @@ _SCHEDULER = re.compile(r"[a-z]+")
 _NO_BLANKS = re.compile(r"\S+", re.ASCII)
 _MAIL_HOST = re.compile(r"[0-9A-Za-z._+-]+")
 _QUOTED = re.compile(r'"(.*)"')
+_REMARK = re.compile(r"\s#")
 
 
 def _searched(pattern: re.Pattern[str], text: str, notes: list[str]) -> str | None:
@@ -129,10 +130,12 @@ def quoted_or_empty(text: str, notes: list[str]) -> str:
     return "" if text.startswith('""') else quoted(text, notes)
 
 
-def some_text(text: str, _notes: list[str]) -> str:
-    """Return any text but none."""
+def some_text(text: str, notes: list[str]) -> str:
+    """Return any text but none; what looks like a remark in it belongs to it, and is noted."""
     if not text:
         raise UsageError("nothing stands behind it")
+    if _REMARK.search(text):
+        notes.append(f"{text!r} is taken with its #; a remark needs a line of its own")
     return text
 
 
@@ -218,10 +221,10 @@ def mail_host(text: str, notes: list[str]) -> str:
     return match.group()
 
 
-def email(text: str, _notes: list[str]) -> str:
+def email(text: str, notes: list[str]) -> str:
     """Return mail addresses, with or without quotes around all of them."""
     match = re.fullmatch(r'"([^"]*)"', text)
-    return some_text(match.group(1) if match else text, [])
+    return some_text(match.group(1) if match else text, notes)
 
 
 def email_every(text: str, notes: list[str]) -> int:

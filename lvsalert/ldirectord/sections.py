@@ -31,7 +31,8 @@ _BLANK = re.compile(r"\s*$", re.ASCII)
 _DIRECTIVE = re.compile(r"([^\s=]+)\s*(?:=\s*(.*))?", re.ASCII)
 # A block of keepalived.conf(5), and what else begins a line of it.
 _KEEPALIVED = re.compile(
-    r"\s*(?:!|[a-z_]+(?:\s[^={]*)?\{|virtual_server\b|vrrp_\w+\b|global_defs\b)"
+    r"\s*(?:!|[a-z_]+(?:\s[^={]*)?\{|(?:virtual_server|vrrp_|global_defs|static_)\w*\b"
+    r"|(?:include|local_address_group)\s+[^\s=])"
 )
 _BARE_SUPERVISED = re.compile(r"supervised\s*$", re.ASCII)
 _PREFIX = re.compile(r"[0-9]+")
@@ -103,17 +104,25 @@ class _Reader:
         self._is_cut = False
 
     @contextmanager
-    def _at(self, line: int, directive: str, value: str = "") -> Iterator[list[str]]:
+    def _at(
+        self, line: int, directive: str, value: str = "", *, had_remark: bool = False
+    ) -> Iterator[list[str]]:
         """Lead every fault and note from within to its place in the file.
 
-        A remark in the ``value`` is what may be wrong with it.
+        A remark in the ``value`` is what may be wrong with it, or the blank that one leaves at its
+        end where ldirectord drops it.
         """
         notes: list[str] = []
         try:
             yield notes
         except UsageError as error:
-            remark = "; a remark needs a line of its own" if "#" in value else ""
-            raise ConfigError(f"{self._name}:{line}: {directive}: {error}{remark}") from None
+            hint = ""
+            is_for_blank = value.endswith((" ", "\t")) and str(error).startswith(repr(value))
+            if "#" in value or (is_for_blank and had_remark):
+                hint = "; a remark needs a line of its own"
+            elif is_for_blank:
+                hint = "; it ends with a blank"
+            raise ConfigError(f"{self._name}:{line}: {directive}: {error}{hint}") from None
         self._found.warnings += (f"{self._name}:{line}: {directive}: {note}" for note in notes)
 
     def take(self, number: int, line: str) -> None:
@@ -122,9 +131,10 @@ class _Reader:
         if self._section is not None:
             if _COMMENT.match(line):
                 return
-            indented = _INDENTED.match(line.partition("#")[0].replace("\t", "    "))
+            kept, sharp, _ = line.partition("#")
+            indented = _INDENTED.match(kept.replace("\t", "    "))
             if indented is not None:
-                self._take_own(self._section, indented.group(1))
+                self._take_own(self._section, indented.group(1), had_remark=bool(sharp))
                 return
             self._close(self._section)
             self._is_cut = bool(line[:1].isspace() and line.strip())
@@ -161,9 +171,9 @@ class _Reader:
             protocol = Protocol.FWMARK
         self._section = Section(self._line, family, address, protocol)
 
-    def _take_own(self, section: Section, text: str) -> None:
+    def _take_own(self, section: Section, text: str, *, had_remark: bool) -> None:
         name, value = self._split(text)
-        with self._at(self._line, name) as notes:
+        with self._at(self._line, name, value, had_remark=had_remark) as notes:
             if name in _OF_A_FAMILY:
                 self._take_server(section, name, value, notes)
             elif name == "protocol":

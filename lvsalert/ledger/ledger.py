@@ -292,6 +292,11 @@ class Ledger:
         ]
         return {source: check for source, check in found if check is not None}
 
+    def judged(self, virtual: str) -> set[Endpoint]:
+        """Return the real servers of a service of which any source has said something."""
+        rows = self._db.execute("SELECT said FROM checks WHERE virtual = ?", (virtual,))
+        return {endpoint for (said,) in rows.fetchall() for endpoint in _checks(said)}
+
     def set_verdicts(
         self, virtual: str, source: str, checks: Mapping[Endpoint, LastVerdict]
     ) -> None:

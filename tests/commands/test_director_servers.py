@@ -259,6 +259,33 @@ def test_why_of_a_server_that_is_held_in(director: Director) -> None:
     assert told["services"][0]["held"] is True
 
 
+@pytest.mark.parametrize("reserve", ["192.0.2.4", "web4", "192.0.2.4:80"])
+def test_why_of_a_reserve_tells_when_it_serves(director: Director, reserve: str) -> None:
+    """One that was never needed is known too, and nobody has to say that it should be out."""
+    director.names = {"web4": ["192.0.2.4"]}
+    director.kernel.change("-d -t 10.0.0.3:80 -r 192.0.2.4:80\n")
+    (director.state / FILE_NAME).unlink()
+    words, hosts = (
+        ("--reserve", reserve, "--min-in", "3"),
+        f"192.0.2.1 192.0.2.2 192.0.2.3 {reserve}",
+    )
+    director.by_mon("up", "", *words, hosts=hosts)
+    idle = told_by(director, "why", "192.0.2.4")
+    assert idle == Outcome(
+        0,
+        "192.0.2.4:80 of tcp 10.0.0.3:80 is out.\n"
+        "  It is a reserve, and serves only while too few of the others do.\n"
+        "  It passed 1 check of www/http, the last at 2023-11-14 22:18:20.\n"
+        "  No change of it is known.\n",
+    )
+    director.by_mon("failure", "192.0.2.1", *words, hosts=hosts)
+    text = told_by(director, "why", "192.0.2.4").stdout
+    assert "  It is a reserve, and serves, as too few of the others do.\n" in text
+    for server, is_reserve in (("192.0.2.4", True), ("192.0.2.2", False)):
+        told = json.loads(told_by(director, "why", server, "--json").stdout)
+        assert told["services"][0]["reserve"] is is_reserve
+
+
 def test_why_is_a_paragraph_for_each_service(director: Director) -> None:
     """A real server of two virtual services has two stories, parted by an empty line."""
     director.kernel.change("-a -t 10.0.0.3:21 -r 192.0.2.1:21 -g -w 1\n")
@@ -346,6 +373,7 @@ def test_colour_only_on_a_terminal(
 ) -> None:
     """Only the state is coloured, only on a terminal that can, and never with NO_COLOR."""
     monkeypatch.setattr(os, "isatty", lambda _descriptor: terminal)
+    monkeypatch.setenv("COLUMNS", "132")
     director.environ.update(environ)
     text = told_by(director, "status").stdout
     assert ("\x1b" in text) == colour
@@ -356,24 +384,80 @@ def test_colour_only_on_a_terminal(
     assert text == STATUS
 
 
+def on_a_terminal(
+    director: Director, monkeypatch: pytest.MonkeyPatch, columns: int, *, colour: bool = False
+) -> list[str]:
+    """Return the lines of status on a terminal of so many columns."""
+    monkeypatch.setattr(os, "isatty", lambda _descriptor: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    director.environ.update({"TERM": "xterm", "NO_COLOR": "" if colour else "1"})
+    return told_by(director, "status").stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("columns", "causes"),
     [
         (121, ["operator: drained by ann", "www/http: connection refused"]),
         (113, ["operator: drained b…", "www/http: connectio…"]),
-        (80, ["operator: drained by ann", "www/http: connection refused"]),
     ],
 )
 def test_table_fits_the_terminal(
     director: Director, monkeypatch: pytest.MonkeyPatch, columns: int, causes: list[str]
 ) -> None:
-    """Long causes are cut where a line would be broken, and whole where it has to be."""
-    monkeypatch.setattr(os, "isatty", lambda _descriptor: True)
-    monkeypatch.setenv("COLUMNS", str(columns))
-    director.environ.update({"TERM": "xterm", "NO_COLOR": "1"})
-    lines = told_by(director, "status").stdout.splitlines()
+    """Long causes are cut where a line would be broken."""
+    lines = on_a_terminal(director, monkeypatch, columns)
     told = [line[lines[0].index("CAUSES") :] for line in lines[1:]]
     assert [each for each in told if each != "-"] == causes
+
+
+NARROW = """\
+  SERVER        STATE          WEIGHT  ACTIVE  INACTIVE  SINCE
+tcp 10.0.0.3:21
+  -             -                   -       -         -  -
+tcp 10.0.0.3:80
+  192.0.2.1:80  in                 50       3        12  -
+  192.0.2.2:80  quiesced            0       -         -  2023-11-14 22:17:20
+    operator: drained by ann
+  192.0.2.4:80  slow-starting       9       -         -  2023-11-14 22:15:20
+  192.0.2.3:80  out                 -       -         -  2023-11-14 22:16:20
+    www/http: connection refused
+fwm 7
+  -             missing             -       -         -  -
+"""
+NARROWER = """\
+  SERVER        STATE          WEIGHT  ACTIVE  INACTIVE
+tcp 10.0.0.3:21
+  -             -                   -       -         -
+tcp 10.0.0.3:80
+  192.0.2.1:80  in                 50       3        12
+  192.0.2.2:80  quiesced            0       -         -
+    since 2023-11-14 22:17:20: operator: drained by ann
+  192.0.2.4:80  slow-starting       9       -         -
+    since 2023-11-14 22:15:20
+  192.0.2.3:80  out                 -       -         -
+    since 2023-11-14 22:16:20: www/http: connection ref…
+fwm 7
+  -             missing             -       -         -
+"""
+
+
+@pytest.mark.parametrize(("columns", "text"), [(112, NARROW), (78, NARROW), (56, NARROWER)])
+def test_a_narrow_terminal_has_the_causes_below(
+    director: Director, monkeypatch: pytest.MonkeyPatch, columns: int, text: str
+) -> None:
+    """The service stands above its real servers, so that no line of theirs is broken."""
+    lines = on_a_terminal(director, monkeypatch, columns)
+    assert lines == text.splitlines()
+    assert max(map(len, lines)) <= columns
+
+
+def test_a_narrow_terminal_has_its_colours(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take no room."""
+    lines = on_a_terminal(director, monkeypatch, 80, colour=True)
+    assert re.sub(r"\033\[\d+m", "", "\n".join(lines)) == NARROW.rstrip("\n")
+    assert sum("\033[31mout\033[0m" in line for line in lines) == 1
 
 
 def pieces(stream: Generator[str, None, Outcome] | None) -> tuple[list[str], Outcome]:

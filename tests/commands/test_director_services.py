@@ -40,6 +40,13 @@ def test_status_tells_running_from_stopped(machine: Machine) -> None:
     assert machine.with_file("status")[:3] == (3, "stopped\n", "")
 
 
+@pytest.mark.parametrize("option", ["--json", "--watch"])
+def test_status_of_a_file_is_one_word_whatever_is_asked(machine: Machine, option: str) -> None:
+    """What goes for the whole table alone is told, and word and status are as without it."""
+    idle = f"lvs-director: {option} has no effect with a file\n"
+    assert machine.with_file("status", option)[:3] == (3, "stopped\n", idle)
+
+
 def test_status_of_a_table_without_one_service_is_stopped(machine: Machine) -> None:
     """All of the file's services have to stand."""
     machine.write(WEB + WEB.replace("10.0.0.3:80", "10.0.0.3:81"))

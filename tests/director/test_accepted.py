@@ -6,8 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
@@ -35,6 +36,7 @@ MORE = "    real = 192.0.2.3:80 gate 7\n    scheduler"
 SLIP = WEB.replace("wlc", "wlc\n    chektype = x")
 CHANGES = {
     "a slip": (SLIP, r":5: chektype: .*"),
+    "empty": ("", ": has no virtual service left"),
     "gone": (None, ": No such file or directory"),
     "another service": (WEB.replace("10.0.0.3:80", "10.0.0.4:80"), None),
 }
@@ -153,6 +155,51 @@ def test_a_reload_of_a_slip_leaves_what_was_accepted(machine: Machine) -> None:
     assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
 
 
+@pytest.mark.parametrize("command", ["start", "reload", "mon-config"])
+def test_a_file_that_has_lost_all_of_its_services_is_refused(
+    machine: Machine, command: str
+) -> None:
+    """What is to take all out is a stop."""
+    machine.with_file("start")
+    before = machine.servers
+    machine.write("quiescent = no\n")
+    done = machine.with_file(command)
+    assert (done.status, done.stdout, machine.servers) == (3, "", before)
+    assert done.stderr == f"lvs-director: {machine.file}: has no virtual service left\n"
+
+
+def test_mon_goes_on_watching_what_a_file_that_is_emptied_had(machine: Machine) -> None:
+    """With --accepted, as heartbeat's script writes it for all files that are started."""
+    machine.with_file("start")
+    before = machine.with_file("mon-config").stdout
+    machine.write("")
+    done = machine.with_file("mon-config", "--accepted")
+    assert (done.status, done.stdout) == (0, before)
+
+
+def test_a_stop_takes_out_what_a_file_that_is_emptied_had(machine: Machine) -> None:
+    """And the next start goes by the file as it is by then."""
+    machine.with_file("start")
+    machine.write("")
+    assert (machine.with_file("stop").status, machine.kernel.rules) == (0, [])
+    assert machine.with_file("start")[:3] == (0, "nothing to change\n0 of 0 in\n", "")
+
+
+def test_autoreload_waits_for_a_file_that_is_being_written(machine: Machine) -> None:
+    """An editor has emptied it: all goes on, fail-over too, and what is written then is taken."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    machine.write("")
+    for _ in range(2):
+        assert alert(machine, "failure", "192.0.2.2").status == 0
+        assert machine.servers == {"192.0.2.1:80": "-g -w 5"}
+    gone = f"{machine.file}: has no virtual service left: what was accepted before goes on"
+    assert warnings(machine).count(gone) == 1
+    machine.write(AUTOMATIC.replace("gate 5", "gate 9"))
+    alert(machine, "up")
+    assert machine.servers["192.0.2.1:80"] == "-g -w 9"
+
+
 def test_autoreload_takes_a_changed_file(machine: Machine) -> None:
     """The next alert brings the table to it: who came, who left, and who weighs more."""
     machine.write(AUTOMATIC)
@@ -164,6 +211,25 @@ def test_autoreload_takes_a_changed_file(machine: Machine) -> None:
     added = "director autoreload: tcp 10.0.0.3:80: 192.0.2.3:80 was out, is dr weight 7"
     assert machine.told.count(added) == 1
     assert str(machine.file) not in machine.run("status").stdout
+
+
+def test_autoreload_takes_back_a_service_that_mon_goes_on_watching(machine: Machine) -> None:
+    """An alert for a service that the file has lost reads the file as well, and says what it is."""
+    machine.write(AUTOMATIC)
+    machine.with_file("start")
+    before = machine.kernel.rules
+    machine.write(AUTOMATIC.replace("10.0.0.3:80", "10.0.0.3:81"))
+    assert alert(machine, "up").status == 0
+    assert machine.servers_of("-t 10.0.0.3:80") == {}
+    lost = (
+        f"lvs.alert: {machine.file}: had no virtual service tcp 10.0.0.3:80 when it was accepted:"
+        f" lvs-director reload {machine.file}\n"
+    )
+    assert alert(machine, "up")[:3] == (3, "", lost)
+    machine.write(AUTOMATIC)
+    assert alert(machine, "up")[:3] == (3, "", lost)
+    assert machine.kernel.rules == before
+    assert alert(machine, "up").status == 0
 
 
 def test_autoreload_names_a_fault_once_and_takes_it_mended(machine: Machine) -> None:
@@ -217,6 +283,27 @@ def test_a_server_leaves_at_the_address_that_it_has_in_the_table(machine: Machin
         assert machine.servers == before
         assert printed == machine.with_file("mon-config").stdout
     assert machine.asked == ["web2"]
+
+
+def test_an_edited_file_has_no_alert_wait_for_a_name_server(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for what the file has by now once the dead server is out."""
+    machine.write(f"autoreload = yes\n{NAMED}")
+    machine.names["web2"] = ["192.0.2.2"]
+    machine.with_file("start")
+    machine.write(f"autoreload = yes\n{NAMED.replace('gate 5', 'gate 9')}")
+    served: list[set[str]] = []
+    ask = socket.getaddrinfo
+
+    def look_up(*words: Any) -> object:
+        served.append(set(machine.servers))
+        return ask(*words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    alert(machine, "failure", "192.0.2.2")
+    assert served == [{"192.0.2.1:80"}]
+    assert machine.servers == {"192.0.2.1:80": "-g -w 9"}
 
 
 def test_a_name_that_moved_is_taken_by_reload(machine: Machine) -> None:

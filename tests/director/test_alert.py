@@ -602,6 +602,22 @@ def test_host_that_is_none_holds_up_nobody(director: Director, host: str, messag
     assert set(director.servers) == {ONE, THREE}
 
 
+@pytest.mark.parametrize("reserve", ["192.0.2.33", "192.0.2.3:80", "web3", "evil\n"])
+def test_reserve_that_is_none_of_the_group_is_told(director: Director, reserve: str) -> None:
+    """The one that was meant would serve all the time; the alert is done all the same."""
+    done = director.by_mon("failure", "192.0.2.2", "--reserve", reserve, "-W", "5")
+    said = f"lvs.alert: --reserve: {reserve!r} is no host of the group\n"
+    assert (done.status, done.stderr) == (3, said)
+    assert set(director.servers) == {ONE, THREE}
+
+
+@pytest.mark.parametrize("hosts", ["192.0.2.1 192.0.2.2 192.0.2.3", "192.0.2.1 *192.0.2.3"])
+def test_reserve_of_the_group_is_no_slip(director: Director, hosts: str) -> None:
+    """Though mon checks it no more, as somebody has disabled it."""
+    done = director.by_mon("up", "", "--reserve", "192.0.2.3", "-W", "5", hosts=hosts)
+    assert (done.status, done.stderr) == (0, "")
+
+
 def test_mistake_in_the_group_does_not_touch_a_real_server_of_its_own(director: Director) -> None:
     """With -R the group's other hosts need not make sense."""
     done = director.by_mon("failure", "192.0.2.1", "-R", "192.0.2.1", hosts="we;b 192.0.2.1")

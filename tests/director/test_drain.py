@@ -160,6 +160,20 @@ def test_a_server_that_is_out_stays_out_when_drained(director: Director) -> None
     assert director.servers["192.0.2.2:80"] == "-g -w 5"
 
 
+def test_a_drain_with_an_end_says_until_when_whatever_stands(director: Director) -> None:
+    """One that is out, and one that is at weight 0 already, are told with the time."""
+    director.by_mon("failure", "192.0.2.2", hosts="192.0.2.1 192.0.2.2")
+    told(director, "drain", "192.0.2.1")
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(director.time + 900))
+    stays = {
+        "192.0.2.1": "at weight 0 already, and stays so",
+        "192.0.2.2": "out, and stays out",
+    }
+    for address, what in stays.items():
+        said = f"operator ann: {WEB}: {address}:80 is {what} until {until}\n"
+        assert told(director, "drain", f"{address}:80", "--for", "15m") == Outcome(0, said)
+
+
 def test_doing_it_again_changes_nothing(director: Director) -> None:
     """A second drain and a second resume say that it is so already."""
     told(director, "drain", "192.0.2.2")
@@ -342,6 +356,9 @@ def test_a_drain_ends_by_itself(director: Director) -> None:
     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(director.time + 7200))
     done = told(director, "drain", "192.0.2.1", "--for", "2h", "--reason", "new disk")
     assert (done.status, director.servers["192.0.2.1:80"]) == (0, "-g -w 0")
+    by_hand = f"is dr weight 0: drained by hand until {until}: new disk\n"
+    assert done.stdout.endswith(by_hand)
+    assert any(f"{line}\n".endswith(by_hand) for line in director.told)
     why = f"drained by ann until {until}: new disk"
     assert why in told(director, "why", "192.0.2.1").stdout
     assert why in told(director, "status", "--json").stdout
@@ -402,4 +419,18 @@ def test_a_hand_s_change_that_is_not_remembered_is_told(director: Director) -> N
     assert (done.status, "192.0.2.1:80" in director.servers) == (1, False)
     about = "lvs.alert: operator root: tcp 10.0.0.3:80: not remembered of 192.0.2.1:80: "
     assert done.stderr.startswith(about.replace("root", user_name()))
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("options", "real"), [((), "192.0.2.9"), (("-u",), "192.0.2.1")])
+def test_a_hand_s_word_that_is_not_remembered_is_told(
+    director: Director, options: tuple[str, ...], real: str
+) -> None:
+    """Where the table is so already, the next check would take no notice of it either."""
+    director.environ["LVSALERT_STATE_DIR"] = "/dev/null/state"
+    batches = director.batches
+    done = director.by_hand("-R", real, "-W", "5", *options)
+    assert (done.status, done.stdout, director.batches) == (1, "", batches)
+    about = f"lvs.alert: operator {user_name()}: tcp 10.0.0.3:80: not remembered of {real}: "
+    assert done.stderr.startswith(about)
     assert done.stderr.count("\n") == 1

@@ -81,6 +81,19 @@ def test_it_is_told_when_the_last_leaves_and_the_first_returns(site: Site, where
         assert site.told == [STOP, START, STOP]
 
 
+def test_a_real_server_that_falls_back_is_none_that_serves(site: Site) -> None:
+    """One that has failed and stands in all the same is the fallback, as for ldirectord."""
+    site.with_text(f"fallbackcommand = {site.program}", "fallback = 192.0.2.2:80 gate")
+    site.with_file("start", "--unchecked")
+    site.told_by_mon("failure", HOSTS, "192.0.2.1")
+    assert site.told == [STOP]
+    site.told_by_mon("failure", HOSTS, HOSTS)
+    assert site.servers == {"192.0.2.2:80": "-g -w 1"}
+    assert site.told == [STOP, START]
+    site.told_by_mon("failure", HOSTS, "192.0.2.1")
+    assert site.told == [STOP, START, STOP]
+
+
 def test_words_behind_a_path_go_through_no_shell(site: Site) -> None:
     """They are parted as a shell does, and mean nothing more."""
     os.symlink(site.program, site.folder / "tell")

@@ -223,3 +223,15 @@ def test_a_stop_without_a_ledger_is_told(machine: Machine) -> None:
     done = machine.with_file("stop")
     assert (done.status, machine.kernel.rules) == (0, [])
     assert done.stderr == f"lvs-director: not remembered: {ledger}: not a regular file\n"
+
+
+@pytest.mark.parametrize("command", ["start", "reload"])
+def test_what_nobody_will_remember_is_not_done(machine: Machine, command: str) -> None:
+    """The table is set up all the same, and the status is 1: the next check may undo it."""
+    ledger = machine.state / "ledger.db"
+    for each in machine.state.iterdir():
+        each.unlink()
+    ledger.mkdir()
+    done = machine.with_file(command, "--unchecked")
+    assert (done.status, machine.kernel.rules) == (1, RULES)
+    assert done.stderr == f"lvs-director: not remembered: {ledger}: not a regular file\n"

@@ -345,6 +345,37 @@ def test_any_text_is_values_or_one_message(text: str) -> None:
             "virtual_server 10.0.0.3 80 {\n    delay_loop 6\n}\n",
             "1: 'virtual_server 10.0.0.3 80 {' is keepalived's: a file of ldirectord's is wanted",
         ),
+        (
+            "virtual_server_group www\n{\n    10.0.0.3 80\n}\n",
+            "1: 'virtual_server_group www' is keepalived's: a file of ldirectord's is wanted",
+        ),
+        (
+            "# all of it\ninclude /etc/keepalived/*.conf\n",
+            (
+                "2: 'include /etc/keepalived/*.conf' is keepalived's:"
+                " a file of ldirectord's is wanted"
+            ),
+        ),
+        (
+            "virtual = 10.0.0.3:53\n    ops = yes # one\n",
+            "2: ops: 'yes ' is not yes or no; a remark needs a line of its own",
+        ),
+        (
+            "virtual = 10.0.0.3:80\n    netmask = 255.255.255.0\t# of a company\n",
+            (
+                "2: netmask: '255.255.255.0    ' is not a netmask such as 255.255.255.0;"
+                " a remark needs a line of its own"
+            ),
+        ),
+        (
+            "virtual = 10.0.0.3:80\n    quiescent = no \n",
+            "2: quiescent: 'no ' is not yes or no; it ends with a blank",
+        ),
+        ("fork = yes\t\n", "1: fork: 'yes\\t' is not yes or no; it ends with a blank"),
+        (
+            "virtual = 10.0.0.3:80\n    passwd = hidden # not so\n",
+            ('2: passwd: write it in quotes, "like this"; a # begins a comment even there'),
+        ),
     ],
 )
 def test_a_slip_is_told_with_what_to_do(text: str, said: str) -> None:
@@ -352,3 +383,20 @@ def test_a_slip_is_told_with_what_to_do(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "www.cf")
     assert str(caught.value) == f"www.cf:{said}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "emailalert = root@example.com # the people",
+        "emailalertfrom = lvs@example.com # it",
+        "maintenancedir = /etc/ha.d/maintenance # files",
+        "fallbackcommand = /bin/true # nothing",
+    ],
+)
+def test_a_remark_that_belongs_to_a_value_is_told(line: str) -> None:
+    """ldirectord takes all of the line, too, so that it is no fault."""
+    name, _, value = line.partition(" = ")
+    assert parse(f"{line}\n{HEAD}", "www.cf").warnings == (
+        f"www.cf:1: {name}: {value!r} is taken with its #; a remark needs a line of its own",
+    )
