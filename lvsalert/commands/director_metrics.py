@@ -9,7 +9,7 @@ from lvsalert import openmetrics
 from lvsalert.commands import report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.files import write_whole
-from lvsalert.commands.options import command, option
+from lvsalert.commands.options import WHERE, command, option
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.director import metrics
 from lvsalert.errors import LvsalertError
@@ -24,6 +24,7 @@ _NAME = "lvs-director"
     metavar="FILE",
     help="Write it into this file for node_exporter's textfile collector, whole or not at all;"
     " - is standard output.",
+    section=WHERE,
 )
 @table_options
 def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
@@ -45,6 +46,7 @@ def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
     show_default=True,
     metavar="FILE",
     help="Write it into this file; - is standard output.",
+    section=WHERE,
 )
 @table_options
 def report_command(*, path: str, **given: Any) -> Outcome:

@@ -17,7 +17,7 @@ from lvsalert.commands import entry, lvs_director, report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import WHERE, Parsed, command, option
 from lvsalert.commands.stub import is_monitor, leave_signals
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.commands.together import run_together
@@ -57,6 +57,7 @@ _FIRST = 3
     show_default=True,
     metavar="PATH",
     help="Where to listen, unless systemd has handed a socket over.",
+    section=WHERE,
 )
 @mon_option
 @option(
@@ -64,6 +65,7 @@ _FIRST = 3
     type=Parsed("place", client.parse_address),
     metavar="HOST[:PORT]",
     help="Where mon takes traps.  [default: where it takes commands]",
+    section=WHERE,
 )
 @option(
     "--listen",
@@ -72,6 +74,7 @@ _FIRST = 3
     multiple=True,
     metavar="[ADDRESS:]PORT|unix:PATH",
     help="Show metrics and report over HTTP here, read-only; may be repeated.  [default: nowhere]",
+    section=WHERE,
 )
 @table_options
 def serve_command(
