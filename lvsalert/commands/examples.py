@@ -164,5 +164,5 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "setpriv --reuid=mon --regid=mon --init-groups lvs-director check",
         ),
     ),
-    "serve": (("with metrics for Prometheus", "lvs-director serve --listen 127.0.0.1:9187"),),
+    "serve": (("with metrics for Prometheus", "lvs-director serve --listen 127.0.0.1:9798"),),
 }
