@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +20,6 @@ from lvsalert.commands.options import sections
 from lvsalert.mon.plugins import PLUGINS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lvsalert.host.plugins import File
 
 needs_man = pytest.mark.skipif(shutil.which("man") is None, reason="man-db is not installed")
@@ -87,13 +87,39 @@ def test_every_option_and_example_is_in_its_page(tmp_path: Path, name: str) -> N
     assert re.findall(r"(?m)^ {14}(\S.*)$", found) == [line for _, line in EXAMPLES[command.name]]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_reads_what_completes(tmp_path: Path, shell: str) -> None:
-    """It is a script that the shell takes, with our mark in it."""
+# What a shell is told once it has read the script, to print what it would complete.
+TAB = {
+    "bash": "COMP_WORDS=(lvs-director st); COMP_CWORD=1; _lvs_director_completion lvs-director;"
+    ' printf "%s\\n" "${COMPREPLY[@]}"',
+    "fish": "complete --do-complete 'lvs-director st'",
+}
+
+
+def completion(folder: Path, shell: str) -> Path:
+    """Return the script for a shell that is installed, after the shell's own look at it."""
     (file,) = (each for each in manual.completions() if shell in each.path)
-    script = tmp_path / "script"
+    script = folder / "script"
     script.write_text(f"{file.first}# a remark\n{file.rest}")
-    if shell == "zsh":
-        assert script.read_text().startswith("#compdef lvs-director\n")
-    if shutil.which(shell) is not None:
-        subprocess.run([shell, "-n", str(script)], check=True)
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    subprocess.run([shell, "-n", str(script)], check=True)
+    return script
+
+
+@pytest.mark.parametrize("shell", TAB)
+def test_a_shell_completes_by_the_script(tmp_path: Path, shell: str) -> None:
+    """TAB behind the first letters of a command offers those that begin so."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = subprocess.run(
+        [shell, "-c", f". {completion(tmp_path, shell)}; {TAB[shell]}"],
+        env={**os.environ, "PATH": path, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert [line.split("\t")[0] for line in said.splitlines()] == ["start", "status", "stop"]
+
+
+def test_zsh_finds_the_script(tmp_path: Path) -> None:
+    """Its first line says of which command it is, whatever mark follows; zsh reads it."""
+    assert completion(tmp_path, "zsh").read_text().startswith("#compdef lvs-director\n")
