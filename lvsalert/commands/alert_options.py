@@ -36,14 +36,16 @@ _CALLED_BY_MON = (
         "-t",
         "--time",
         type=whole("a time", 0),
-        help="When, in seconds of the epoch.",
+        help="When it happened, in seconds of the epoch.",
     ),
-    option("-l", "--alertevery", help="Taken from older mon and not used."),
-    option("-u", "--up", is_flag=True, help="The service is up: put in."),
-    option("-a", "--ack", is_flag=True, help="An acknowledgement."),
-    option("-D", "--disable", is_flag=True, help="A disabled service."),
-    option("-T", "--trap", is_flag=True, help="A trap: take out."),
-    option("-O", "--trap-timeout", is_flag=True, help="A missing trap: take out."),
+    option("-l", "--alertevery", help="Older mon gives it; it is not used."),
+    option("-u", "--up", is_flag=True, help="The service is up: put servers in."),
+    option("-a", "--ack", is_flag=True, help="An acknowledgement: change nothing."),
+    option("-D", "--disable", is_flag=True, help="The service is disabled: change nothing."),
+    option("-T", "--trap", is_flag=True, help="A trap: take servers out."),
+    option(
+        "-O", "--trap-timeout", is_flag=True, help="A trap that did not come: take servers out."
+    ),
 )
 # Which real server of which virtual service, and how it stands when it is in.
 _WHAT = (
@@ -130,12 +132,18 @@ damp_option = option(
 )
 # How real servers go out and come back.
 _HOW = (
-    option("--quiesce", is_flag=True, help="Out is weight 0, not deleted.", section=HOW),
+    option(
+        "--quiesce",
+        is_flag=True,
+        help="A server that goes out gets weight 0 and is not deleted.",
+        section=HOW,
+    ),
     option(
         "--quiesce-first",
         type=number("a number of seconds", 0),
         metavar="SECONDS",
-        help="Out is weight 0 first, and deleted after that time or with its last connection.",
+        help="A server that goes out gets weight 0 first, and is deleted after that time or with"
+        " its last connection.",
         section=HOW,
     ),
     option(
@@ -145,7 +153,7 @@ _HOW = (
         help="A server that comes back climbs to its weight over that time.",
         section=HOW,
     ),
-    option("--startup-in", is_flag=True, help="A startupalert puts in.", section=HOW),
+    option("--startup-in", is_flag=True, help="A startupalert puts servers in.", section=HOW),
     option(
         "--fall",
         type=whole("a number of checks", 1),
@@ -168,13 +176,13 @@ _HOW = (
         "floor",
         type=Parsed("number", parse_floor),
         metavar="N|P%",
-        help="Checks leave at least so many real servers in.",
+        help="Checks never leave fewer than N real servers in, or P percent of them.",
         section=FAILING,
     ),
     option(
         "--fallback",
         metavar="ADDRESS[:PORT]",
-        help="Put in, with weight 1, while no real server is.",
+        help="A server that is in, with weight 1, while no real server is.",
         section=FAILING,
     ),
     option(
@@ -191,7 +199,8 @@ _HOW = (
         multiple=True,
         type=Parsed("host", parse_witness),
         metavar="HOST[:PORT]",
-        help="One has to answer before more than one server is taken out; may be repeated.",
+        help="A host that has to answer before more than one server is taken out; may be repeated,"
+        " then one is enough.",
         section=FAILING,
     ),
     option(

@@ -65,7 +65,7 @@ _TIME = Parsed("time", _moment)
     metavar="R",
     help="Only this real server: an address or a name, with a port or for all ports.",
 )
-@option("--json", "as_json", is_flag=True, help="For a program.", section=HOW)
+@option("--json", "as_json", is_flag=True, help="Print JSON, for a program.", section=HOW)
 @option(
     "--svg",
     metavar="FILE",
@@ -184,7 +184,7 @@ def _joined(lines: Iterable[str]) -> str:
 def sync_command(
     ctx: click.Context, /, *, config: str | None, state_dir: str, **given: Any
 ) -> Outcome:
-    """Ask mon what it knows, and bring ledger and table to it, once.
+    """Ask mon once what it knows, and bring ledger and table to that.
 
     For after a restart, when no alert comes because mon saw no change. The services and their
     options are those of the last run of lvs.alert for each, and those of --config. What mon has

@@ -58,7 +58,7 @@ _mon_user = option(
 @option(
     "--systemd",
     is_flag=True,
-    help="Give mon.service what it needs, have IPVS loaded at boot, and plug-ins run by a process"
+    help="Give mon.service what it needs, have IPVS loaded at boot, and plugins run by a process"
     " that stays.",
 )
 @option(
@@ -287,7 +287,12 @@ def _settings(text: str) -> list[str]:
     section=WHERE,
 )
 @option(
-    "--mon-cf", default=MON_CF, show_default=True, metavar="PATH", help="mon's own.", section=WHERE
+    "--mon-cf",
+    default=MON_CF,
+    show_default=True,
+    metavar="PATH",
+    help="mon's configuration.",
+    section=WHERE,
 )
 @option(
     "--via",
@@ -297,7 +302,7 @@ def _settings(text: str) -> list[str]:
 )
 @_mon_user
 def check_command(**given: Any) -> Outcome:
-    """Say for the current user what can be used, and what to do about what cannot."""
+    """Say what works for the current user, and how to mend what does not."""
     from lvsalert.commands.via import kernel_of
 
     via = kernel_of(given) if given["via"] else None

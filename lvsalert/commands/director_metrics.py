@@ -28,7 +28,7 @@ _NAME = "lvs-director"
 )
 @table_options
 def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
-    """Print how the director stands for Prometheus (OpenMetrics): servers, and why they are out.
+    """Print the state of the director for Prometheus (OpenMetrics): servers, and why they are out.
 
     Where the table or the ledger cannot be read, what is printed says so as well, and the status is
     1. The resident process serves the same with what it counts itself: lvs-director serve --listen.
@@ -52,7 +52,7 @@ def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
 def report_command(*, path: str, **given: Any) -> Outcome:
     """Write one page for a browser: services and servers with why, the last week, the changes.
 
-    It needs nothing from anywhere else. What cannot be read is told on it, and the status is 1.
+    The page loads nothing else. It says what could not be read, and then the status is 1.
     """
     made = report_html.report(door_of(given), given["state_dir"])
     return _written(path, made.text, made.lacking)

@@ -36,7 +36,7 @@ _NAME = "lvs-director"
 # How often a table that is followed is read again, in seconds.
 _PAUSE = 1.0
 
-_json = option("--json", "as_json", is_flag=True, help="For a program.", section=HOW)
+_json = option("--json", "as_json", is_flag=True, help="Print JSON, for a program.", section=HOW)
 _server = click.argument("server", metavar="SERVER")
 _service = option(
     "--service",
@@ -47,7 +47,7 @@ _service = option(
 
 @command("status")
 @_json
-@option("--watch", is_flag=True, help="Go on, and show every change.", section=HOW)
+@option("--watch", is_flag=True, help="Go on, and show every change until Ctrl-C.", section=HOW)
 @table_options
 @click.argument("file", required=False, metavar="[FILE]")
 @click.pass_context
@@ -153,7 +153,7 @@ def why_command(**given: Any) -> Outcome:
     "--wait",
     type=number("a number of seconds", 0),
     metavar="SECONDS",
-    help="Wait so long at most for its active connections to end; status 1 where some are left.",
+    help="Wait at most so long for its active connections to end; status 1 if some are left.",
     section=HOW,
 )
 @option(

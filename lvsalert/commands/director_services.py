@@ -62,7 +62,10 @@ _PLACE = ("state_dir", "ipvsadm", "ipvsadm_timeout")
 
 _file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
 _unchecked = option(
-    "--unchecked", is_flag=True, help="Let traffic to all real servers at once.", section=HOW
+    "--unchecked",
+    is_flag=True,
+    help="Let traffic to all real servers at once, without a check.",
+    section=HOW,
 )
 _sync = (
     option(

@@ -42,7 +42,13 @@ _TRACE_SECONDS = 30.0
     help="Milliseconds to wait for each answer.",
     section=FAILING,
 )
-@option("-T", "--traceroute", is_flag=True, help="Show the way to the failed.", section=FAILING)
+@option(
+    "-T",
+    "--traceroute",
+    is_flag=True,
+    help="Show the route to the hosts that failed.",
+    section=FAILING,
+)
 @option(
     "-i",
     "--interval",

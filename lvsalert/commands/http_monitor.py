@@ -66,7 +66,9 @@ if TYPE_CHECKING:
     help="Regular expression to find in the content alone, as ldirectord does.",
     section=FAILING,
 )
-@option("-o", "--omit-good", is_flag=True, help="Leave the good hosts out.", section=HOW)
+@option(
+    "-o", "--omit-good", is_flag=True, help="Leave the good hosts out of the report.", section=HOW
+)
 @option("--tls", is_flag=True, help="Speak TLS and verify the certificate.", section=HOW)
 @trust_options
 @option(

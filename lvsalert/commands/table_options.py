@@ -58,7 +58,7 @@ lock_option = option(
     # More than a run takes each of whose calls of ipvsadm is just in time.
     default=30.0,
     show_default=True,
-    help="Seconds that one other run may keep the table for itself.",
+    help="Give up when one other run has held the table for so many seconds.",
     section=WHERE,
 )
 

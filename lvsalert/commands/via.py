@@ -64,7 +64,7 @@ via_flag = option(
     "--via",
     is_flag=True,
     variable="LVSALERT_CHECK_VIA",
-    help="Ask real servers by way of their virtual address where that can be."
+    help="Ask real servers by way of their virtual address where that is possible."
     "  [variable: LVSALERT_CHECK_VIA]",
     section=HOW,
 )
