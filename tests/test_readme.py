@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lvsalert.ledger.timeline import Lane, OutTime, svg
 from tests.harness.differences import DIFFERENCES
+from tests.harness.documents import blocks
 from tests.harness.installation import FILES, SOURCES, Installation
 from tests.harness.places import CHECKOUT
 
@@ -22,9 +26,21 @@ if TYPE_CHECKING:
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-DEMO, INSTALL, DIRECTOR, BY_HAND, ONE_FILE, SUITE = BLOCKS
+DEMO, INSTALL = BLOCKS
+# What one sees at a terminal: each command behind a prompt, and what it prints.
+SESSIONS = re.findall(r"^```\n(# .*?)^```", README, re.DOTALL | re.MULTILINE)
+(ONE_FILE,) = blocks("ldirectord.md", "sh")
+SUITE = "tests/run\n"
 
 USER = pwd.getpwuid(os.getuid()).pw_name
+REFUSED, SILENT = "Connection refused", "no answer"
+
+# What happened before the README's terminal: a check failed, and somebody drained a server.
+GROUP = "192.168.0.1 192.168.0.2 192.168.0.3"
+CALLED_BY_MON = {"MON_ALERTTYPE": "failure", "MON_RETVAL": "1"}
+FAILED = f"lvs.alert -s http -g www -h '{GROUP}' -t 1795849020 -V 10.0.0.3:80 -W 5 -F dr"
+REPORT = f"192.168.0.2\n\nHOST 192.168.0.2: {REFUSED} (0.000 s, 192.168.0.2:80)\n"
+DRAINED = "lvs-director drain 192.168.0.3 --for 2h --reason 'new disk'"
 
 # Folders that the installation writes to, each under a layer that goes with the shell.
 PRIVATE = "/opt /usr/local /etc /var/lib"
@@ -41,15 +57,9 @@ cp examples/mon-group.cf /etc/mon/mon.cf
 
 
 def test_every_block_of_commands_is_run_by_a_test() -> None:
-    """The README has no block of commands beyond the six that the tests here know."""
-    assert [block.split()[0] for block in BLOCKS] == [
-        "examples/demo",
-        "python3",
-        "lvs-director",
-        "lvs-alert",
-        "lvs-director",
-        "tests/run",
-    ]
+    """The README has no block of commands beyond those that the tests here know."""
+    assert [block.split()[0] for block in BLOCKS] == ["examples/demo", "python3"]
+    assert len(SESSIONS) == 2
 
 
 def test_the_readme_is_one_page() -> None:
@@ -77,6 +87,7 @@ def test_demo_and_suite_stand_in_the_readme_as_they_are_run() -> None:
     """The two commands are programs of the checkout; the demo and CI have runs of their own."""
     for block in (DEMO, SUITE):
         assert os.access(CHECKOUT / block.strip(), os.X_OK), block
+        assert f"`{block.strip()}`" in README or block in BLOCKS
     assert "tests/run" in (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
 
 
@@ -94,7 +105,7 @@ def test_install_gives_a_director_that_check_finds_nothing_wrong_with(
         ["unshare", "--mount", "sh", "-euc", LAYERS + INSTALL],
         cwd=folder,
         env={
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LAYERS": str(folder / "layers"),
             "LVSALERT_IPVSADM": str(standin.program),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -108,30 +119,51 @@ def test_install_gives_a_director_that_check_finds_nothing_wrong_with(
     assert "/usr/local/lib/mon/alert.d/lvs.alert" in done.stdout
 
 
-def test_commands_by_hand_take_out_put_back_and_only_print(
+def test_the_terminal_shows_what_the_commands_print(
     installation: Installation, standin: StandIn, tmp_path: Path
 ) -> None:
-    """lvs-alert takes the real server out, puts it back, and with --dry-run prints a command."""
+    """Whatever the README shows of a terminal is what comes, apart from the times and the user."""
     standin.run("-A", "-t", "10.0.0.3:80", "-s", "wlc")
-    standin.run("-a", "-t", "10.0.0.3:80", "-r", "192.168.0.1:80", "-g", "-w", "5")
-    said = _run_each(BY_HAND, installation, standin, tmp_path)
-    about = f"operator {USER}: tcp 10.0.0.3:80: 192.168.0.1:80"
-    assert said == [
-        f"{about} was dr weight 5, is out: taken out by hand\n",
-        f"{about} was out, is dr weight 5: put in by hand\n",
-        f"{standin.program} -a -t 10.0.0.3:80 -r 192.168.0.3:8080 -m -w 5\n",
-    ]
+    for number in (1, 2, 3):
+        real = f"192.168.0.{number}:80"
+        standin.run("-a", "-t", "10.0.0.3:80", "-r", real, "-g", "-w", "5")
+    _run(installation, standin, tmp_path, *shlex.split(FAILED), stdin=REPORT)
+    _run(installation, standin, tmp_path, *shlex.split(DRAINED))
+    for session in SESSIONS:
+        for shown in re.split("^# ", session, flags=re.MULTILINE)[1:]:
+            command, _, expected = shown.partition("\n")
+            done = _run(installation, standin, tmp_path, *shlex.split(command))
+            assert (done.returncode, done.stderr) == (0, ""), command
+            found = re.sub(rf"\b(operator|by) {USER}\b", r"\1 root", done.stdout)
+            assert _timeless(found) == _timeless(expected.rstrip("\n") + "\n"), command
 
 
-def test_commands_of_lvs_director_speak_of_the_server(
-    installation: Installation, standin: StandIn, tmp_path: Path
-) -> None:
-    """Each of lvs-director's commands runs, and those about a server name it."""
-    standin.run("-A", "-t", "10.0.0.3:80", "-s", "wlc")
-    standin.run("-a", "-t", "10.0.0.3:80", "-r", "192.168.0.1:80", "-g", "-w", "5")
-    _run_each(BY_HAND, installation, standin, tmp_path)
-    for said in _run_each(DIRECTOR, installation, standin, tmp_path):
-        assert "192.168.0.1" in said
+def test_the_drawn_history_is_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture in the README is the program's, to the letter."""
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        assert (CHECKOUT / "docs" / "history.svg").read_text(encoding="utf-8") == drawn_history()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def drawn_history() -> str:
+    """Return the README's picture: a morning with a dead server, a drain, and one that flaps."""
+    begin = 1795849200.0
+
+    def out(first: float, last: float | None, cause: str, why: str) -> OutTime:
+        end = None if last is None else begin + 60 * last
+        return OutTime(begin + 60 * first, end, cause, cause == "operator", f"{cause}: {why}")
+
+    outs = {
+        "192.168.0.1:80": [],
+        "192.168.0.2:80": [out(118, 146, "www/http", REFUSED), out(207, None, "www/http", REFUSED)],
+        "192.168.0.3:80": [out(30, 90, "operator", "new disk"), out(150, 163, "www/ping", SILENT)],
+    }
+    lanes = [Lane("tcp 10.0.0.3:80", real, begin - 60, found) for real, found in outs.items()]
+    return svg(lanes, begin, begin + 4 * 3600)
 
 
 def test_commands_of_the_director_set_up_and_take_down_what_the_file_says(
@@ -150,25 +182,41 @@ def test_commands_of_the_director_set_up_and_take_down_what_the_file_says(
     assert stopped.endswith("virtual service deleted\n")
 
 
+def _timeless(text: str) -> str:
+    """Return a text without its times."""
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+
+
+def _run(
+    installation: Installation,
+    standin: StandIn,
+    state_dir: Path,
+    program: str,
+    *arguments: str,
+    stdin: str = "",
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(installation.bin / program), *arguments],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LVSALERT_IPVSADM": str(standin.program),
+            "LVSALERT_STATE_DIR": str(state_dir),
+            **(CALLED_BY_MON if stdin else {}),
+        },
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def _run_each(
     block: str, installation: Installation, standin: StandIn, state_dir: Path
 ) -> list[str]:
     """Run each line; return what it printed."""
     said = []
     for line in block.splitlines():
-        program, *arguments = line.split()
-        done = subprocess.run(
-            [str(installation.bin / program), *arguments],
-            env={
-                "PATH": "/usr/bin:/bin",
-                "LVSALERT_IPVSADM": str(standin.program),
-                "LVSALERT_STATE_DIR": str(state_dir),
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _run(installation, standin, state_dir, *shlex.split(line, comments=True))
         assert (done.returncode, done.stderr) == (0, ""), f"{line}: {done.stdout}{done.stderr}"
         said.append(done.stdout)
     return said

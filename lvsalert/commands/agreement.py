@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from lvsalert.checks.http import Check, parse_receive
 from lvsalert.checks.http_content import BODY, MATCH, Compared, parse_compared
-from lvsalert.commands.monitor_options import together
-from lvsalert.commands.options import Parsed, number, option
+from lvsalert.commands.options import FAILING, Parsed, number, option, together
 from lvsalert.errors import LvsalertError, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ agree_options = together(
         "--agree-within",
         type=number("a number of seconds", 0),
         default=0.0,
-        show_default="0",
+        show_default=True,
         metavar="SECONDS",
         help="How long a difference is borne, as while content is copied.",
     ),
@@ -46,6 +45,7 @@ agree_options = together(
         metavar="SECONDS",
         help="Fail a host whose content, where that is a time, or Last-Modified is older.",
     ),
+    section=FAILING,
 )
 
 

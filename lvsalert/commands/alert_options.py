@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from lvsalert.commands.options import Parsed, number, option, whole
+from lvsalert.commands.options import CALLED, FAILING, HOW, Parsed, number, option, together, whole
 from lvsalert.director.damping import parse_damp
 from lvsalert.director.policy import parse_floor
 from lvsalert.model import (
@@ -36,14 +36,16 @@ _CALLED_BY_MON = (
         "-t",
         "--time",
         type=whole("a time", 0),
-        help="When, in seconds of the epoch.",
+        help="When it happened, in seconds of the epoch.",
     ),
-    option("-l", "--alertevery", help="Taken from older mon and not used."),
-    option("-u", "--up", is_flag=True, help="The service is up: put in."),
-    option("-a", "--ack", is_flag=True, help="An acknowledgement."),
-    option("-D", "--disable", is_flag=True, help="A disabled service."),
-    option("-T", "--trap", is_flag=True, help="A trap: take out."),
-    option("-O", "--trap-timeout", is_flag=True, help="A missing trap: take out."),
+    option("-l", "--alertevery", help="Older mon gives it; it is not used."),
+    option("-u", "--up", is_flag=True, help="The service is up: put servers in."),
+    option("-a", "--ack", is_flag=True, help="An acknowledgement: change nothing."),
+    option("-D", "--disable", is_flag=True, help="The service is disabled: change nothing."),
+    option("-T", "--trap", is_flag=True, help="A trap: take servers out."),
+    option(
+        "-O", "--trap-timeout", is_flag=True, help="A trap that did not come: take servers out."
+    ),
 )
 # Which real server of which virtual service, and how it stands when it is in.
 _WHAT = (
@@ -111,12 +113,14 @@ _WHAT = (
         "--scheduler",
         type=Parsed("name", parse_scheduler),
         help="Create a missing virtual service with this scheduler.",
+        section=HOW,
     ),
     option(
         "--service-flags",
         metavar="WORDS",
         help="Create it with these flags, in ipvsadm's words: -p SECONDS, -M MASK, -o, -b FLAGS and"
         " --pe NAME.  [default: those that it had]",
+        section=HOW,
     ),
 )
 damp_option = option(
@@ -124,29 +128,39 @@ damp_option = option(
     type=Parsed("often", parse_damp),
     metavar="N/MINUTES",
     help="A server that goes out more often than N times in so many minutes stays out longer.",
+    section=FAILING,
 )
 # How real servers go out and come back.
 _HOW = (
-    option("--quiesce", is_flag=True, help="Out is weight 0, not deleted."),
+    option(
+        "--quiesce",
+        is_flag=True,
+        help="A server that goes out gets weight 0 and is not deleted.",
+        section=HOW,
+    ),
     option(
         "--quiesce-first",
         type=number("a number of seconds", 0),
         metavar="SECONDS",
-        help="Out is weight 0 first, and deleted after that time or with its last connection.",
+        help="A server that goes out gets weight 0 first, and is deleted after that time or with"
+        " its last connection.",
+        section=HOW,
     ),
     option(
         "--slow-start",
         type=number("a number of seconds", 0),
         metavar="SECONDS",
         help="A server that comes back climbs to its weight over that time.",
+        section=HOW,
     ),
-    option("--startup-in", is_flag=True, help="A startupalert puts in."),
+    option("--startup-in", is_flag=True, help="A startupalert puts servers in.", section=HOW),
     option(
         "--fall",
         type=whole("a number of checks", 1),
         default=1,
         show_default=True,
         help="Failing checks in a row before a server goes out.",
+        section=FAILING,
     ),
     option(
         "--rise",
@@ -154,6 +168,7 @@ _HOW = (
         default=1,
         show_default=True,
         help="Good checks in a row before it comes back.",
+        section=FAILING,
     ),
     damp_option,
     option(
@@ -161,12 +176,14 @@ _HOW = (
         "floor",
         type=Parsed("number", parse_floor),
         metavar="N|P%",
-        help="Checks leave at least so many real servers in.",
+        help="Checks never leave fewer than N real servers in, or P percent of them.",
+        section=FAILING,
     ),
     option(
         "--fallback",
         metavar="ADDRESS[:PORT]",
-        help="Put in, with weight 1, while no real server is.",
+        help="A server that is in, with weight 1, while no real server is.",
+        section=FAILING,
     ),
     option(
         "--reserve",
@@ -174,6 +191,7 @@ _HOW = (
         metavar="HOST",
         help="A host of the group that serves only while fewer of the others than --min-in do,"
         " without that while none does; may be repeated.",
+        section=FAILING,
     ),
     option(
         "--witness",
@@ -181,7 +199,9 @@ _HOW = (
         multiple=True,
         type=Parsed("host", parse_witness),
         metavar="HOST[:PORT]",
-        help="One has to answer before more than one server is taken out; may be repeated.",
+        help="A host that has to answer before more than one server is taken out; may be repeated,"
+        " then one is enough.",
+        section=FAILING,
     ),
     option(
         "--journal-days",
@@ -189,15 +209,14 @@ _HOW = (
         default=90,
         show_default=True,
         help="How long the journal of changes is kept.",
+        section=HOW,
     ),
 )
 
 
 def alert_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of lvs.alert but for those of the table and of a dry run."""
-    for each in reversed((*_CALLED_BY_MON, *_WHAT, *_HOW)):
-        function = each(function)
-    return function
+    return together(together(*_CALLED_BY_MON, section=CALLED), *_WHAT, *_HOW)(function)
 
 
 OF_ONE_CALL = frozenset(

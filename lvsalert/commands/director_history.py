@@ -12,7 +12,7 @@ from lvsalert.commands import json_text, lvs_alert
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.files import write_whole
 from lvsalert.commands.mon_options import login_of, mon_options
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import HOW, WHERE, Parsed, command, option
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
     director_of,
@@ -65,14 +65,20 @@ _TIME = Parsed("time", _moment)
     metavar="R",
     help="Only this real server: an address or a name, with a port or for all ports.",
 )
-@option("--json", "as_json", is_flag=True, help="For a program.")
-@option("--svg", metavar="FILE", help="Draw the times out into this file; - is standard output.")
+@option("--json", "as_json", is_flag=True, help="Print JSON, for a program.", section=HOW)
+@option(
+    "--svg",
+    metavar="FILE",
+    help="Draw the times out into this file; - is standard output.",
+    section=HOW,
+)
 @option(
     "--state-dir",
     default=DEFAULT_STATE_DIR,
     show_default=True,
     metavar="FOLDER",
     help="Where causes and the journal are kept.",
+    section=WHERE,
 )
 def history_command(
     *,
@@ -135,7 +141,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     help="Go back to how it was at that time: 90s, 15m, 2h or 3d ago, or an ISO time."
     "  [default: before the last change]",
 )
-@option("--yes", is_flag=True, help="Do it, and not only show it.")
+@option("--yes", is_flag=True, help="Do it, and not only show it.", section=HOW)
 @table_options
 @lock_option
 def undo_command(*, to: float | None, yes: bool, **given: Any) -> Outcome:
@@ -178,7 +184,7 @@ def _joined(lines: Iterable[str]) -> str:
 def sync_command(
     ctx: click.Context, /, *, config: str | None, state_dir: str, **given: Any
 ) -> Outcome:
-    """Ask mon what it knows, and bring ledger and table to it, once.
+    """Ask mon once what it knows, and bring ledger and table to that.
 
     For after a restart, when no alert comes because mon saw no change. The services and their
     options are those of the last run of lvs.alert for each, and those of --config. What mon has

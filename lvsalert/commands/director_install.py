@@ -10,7 +10,7 @@ from typing import Any
 
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.manual import completions, pages
-from lvsalert.commands.options import command, number, option
+from lvsalert.commands.options import HOW, WHERE, command, number, option
 from lvsalert.errors import NotDoneError
 from lvsalert.host import access, check, install, systemd
 from lvsalert.host.plugins import VIA_FILE, File, modules
@@ -31,18 +31,23 @@ _prefix = option(
     show_default=True,
     metavar="FOLDER",
     help="The folder with mon.d and alert.d.",
+    section=WHERE,
 )
 _root = option(
     "--root",
     default="/",
     metavar="FOLDER",
     help="Work on the tree of another system below this folder.",
+    section=WHERE,
 )
-_dry_run = option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_dry_run = option(
+    "-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.", section=HOW
+)
 _mon_user = option(
     "--mon-user",
     metavar="NAME",
     help="The user that mon runs as.  [default: mon, or nobody where there is no mon]",
+    section=HOW,
 )
 
 
@@ -53,7 +58,7 @@ _mon_user = option(
 @option(
     "--systemd",
     is_flag=True,
-    help="Give mon.service what it needs, have IPVS loaded at boot, and plug-ins run by a process"
+    help="Give mon.service what it needs, have IPVS loaded at boot, and plugins run by a process"
     " that stays.",
 )
 @option(
@@ -262,13 +267,16 @@ def _settings(text: str) -> list[str]:
 
 
 @command("check")
-@option("--ipvsadm", default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run.")
+@option(
+    "--ipvsadm", default=DEFAULT_PROGRAM, metavar="PATH", help="The ipvsadm to run.", section=WHERE
+)
 @option(
     "--ipvsadm-timeout",
     type=number("a time-out in seconds", 0.001),
     default=5.0,
     show_default=True,
     help="Seconds after which an ipvsadm that hangs is ended.",
+    section=WHERE,
 )
 @option(
     "--state-dir",
@@ -276,8 +284,16 @@ def _settings(text: str) -> list[str]:
     show_default=True,
     metavar="FOLDER",
     help="Where the lock is kept.",
+    section=WHERE,
 )
-@option("--mon-cf", default=MON_CF, show_default=True, metavar="PATH", help="mon's own.")
+@option(
+    "--mon-cf",
+    default=MON_CF,
+    show_default=True,
+    metavar="PATH",
+    help="mon's configuration.",
+    section=WHERE,
+)
 @option(
     "--via",
     is_flag=True,
@@ -286,7 +302,7 @@ def _settings(text: str) -> list[str]:
 )
 @_mon_user
 def check_command(**given: Any) -> Outcome:
-    """Say for the current user what can be used, and what to do about what cannot."""
+    """Say what works for the current user, and how to mend what does not."""
     from lvsalert.commands.via import kernel_of
 
     via = kernel_of(given) if given["via"] else None

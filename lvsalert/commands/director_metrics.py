@@ -9,7 +9,7 @@ from lvsalert import openmetrics
 from lvsalert.commands import report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.files import write_whole
-from lvsalert.commands.options import command, option
+from lvsalert.commands.options import WHERE, command, option
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.director import metrics
 from lvsalert.errors import LvsalertError
@@ -24,10 +24,11 @@ _NAME = "lvs-director"
     metavar="FILE",
     help="Write it into this file for node_exporter's textfile collector, whole or not at all;"
     " - is standard output.",
+    section=WHERE,
 )
 @table_options
 def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
-    """Print how the director stands for Prometheus (OpenMetrics): servers, and why they are out.
+    """Print the state of the director for Prometheus (OpenMetrics): servers, and why they are out.
 
     Where the table or the ledger cannot be read, what is printed says so as well, and the status is
     1. The resident process serves the same with what it counts itself: lvs-director serve --listen.
@@ -45,12 +46,13 @@ def metrics_command(*, textfile: str | None, **given: Any) -> Outcome:
     show_default=True,
     metavar="FILE",
     help="Write it into this file; - is standard output.",
+    section=WHERE,
 )
 @table_options
 def report_command(*, path: str, **given: Any) -> Outcome:
     """Write one page for a browser: services and servers with why, the last week, the changes.
 
-    It needs nothing from anywhere else. What cannot be read is told on it, and the status is 1.
+    The page loads nothing else. It says what could not be read, and then the status is 1.
     """
     made = report_html.report(door_of(given), given["state_dir"])
     return _written(path, made.text, made.lacking)

@@ -21,7 +21,7 @@ from lvsalert.commands.director_services import (
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import login_of, mon_options
 from lvsalert.commands.monitor_options import between_option
-from lvsalert.commands.options import command, option
+from lvsalert.commands.options import FAILING, HOW, WHERE, command, option
 from lvsalert.commands.table_options import state_dir_option
 from lvsalert.commands.via import via_flag
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
@@ -35,14 +35,18 @@ from lvsalert.mon.report import printable
     "--output",
     metavar="PATH",
     help="Write it there, whole or not at all; what it replaces stays as PATH.old.",
+    section=WHERE,
 )
-@option("--reset", is_flag=True, help="Have mon read it, with --output; its state is kept.")
+@option(
+    "--reset", is_flag=True, help="Have mon read it, with --output; its state is kept.", section=HOW
+)
 @option(
     "--prefix",
     default=DEFAULT_PREFIX,
     show_default=True,
     metavar="FOLDER",
     help="The folder with mon.d and alert.d.",
+    section=WHERE,
 )
 @between_option
 @agree_options
@@ -52,6 +56,7 @@ from lvsalert.mon.report import printable
     "--accepted",
     is_flag=True,
     help="Of a file with a fault, take what start or reload found good last.",
+    section=FAILING,
 )
 @state_dir_option
 @mon_options

@@ -17,7 +17,7 @@ from lvsalert.commands import entry, lvs_director, report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import WHERE, Parsed, command, option
 from lvsalert.commands.stub import is_monitor, leave_signals
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.commands.together import run_together
@@ -57,6 +57,7 @@ _FIRST = 3
     show_default=True,
     metavar="PATH",
     help="Where to listen, unless systemd has handed a socket over.",
+    section=WHERE,
 )
 @mon_option
 @option(
@@ -64,6 +65,7 @@ _FIRST = 3
     type=Parsed("place", client.parse_address),
     metavar="HOST[:PORT]",
     help="Where mon takes traps.  [default: where it takes commands]",
+    section=WHERE,
 )
 @option(
     "--listen",
@@ -72,6 +74,7 @@ _FIRST = 3
     multiple=True,
     metavar="[ADDRESS:]PORT|unix:PATH",
     help="Show metrics and report over HTTP here, read-only; may be repeated.  [default: nowhere]",
+    section=WHERE,
 )
 @table_options
 def serve_command(
@@ -81,14 +84,14 @@ def serve_command(
     places: Sequence[exporter.Place],
     **given: Any,
 ) -> Outcome:
-    """Stay, and run mon's plug-ins with everything imported.
+    """Stay, and run mon's plugins with everything imported.
 
-    Plug-ins find it at LVSALERT_SOCKET, and run by themselves where it is not, or where that is
-    empty; so do start, stop and status where that is set. It takes calls of its own user and of
-    root, and ends on TERM, when its runs are over. What a monitor with --between has checked it
-    goes on checking, and tells mon of a change by a trap, until mon calls no more. With --listen it
-    answers /metrics for Prometheus, and / with the page of lvs-director report. It finds table and
-    ledger by --ipvsadm and --state-dir; a run goes by its own.
+    Plugins find it at LVSALERT_SOCKET; where nobody listens there, or where that is empty, they run
+    by themselves. start, stop and status use it where LVSALERT_SOCKET is set. It takes calls of its
+    own user and of root. On TERM it ends when its runs are over. It repeats the checks of a monitor
+    with --between until mon calls that no more, and tells mon of a change by a trap. With --listen
+    it answers /metrics for Prometheus, and / with the page of lvs-director report. --ipvsadm and
+    --state-dir are for these two; each run goes by its own.
     """
     _warm_up()
     # From its socket on it takes calls at once.

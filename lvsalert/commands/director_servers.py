@@ -11,7 +11,7 @@ import click
 
 from lvsalert.commands import director_services, json_text, status_text
 from lvsalert.commands.entry import Outcome, end_quietly
-from lvsalert.commands.options import Parsed, command, number, option
+from lvsalert.commands.options import HOW, Parsed, command, number, option
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
     director_of,
@@ -36,7 +36,7 @@ _NAME = "lvs-director"
 # How often a table that is followed is read again, in seconds.
 _PAUSE = 1.0
 
-_json = option("--json", "as_json", is_flag=True, help="For a program.")
+_json = option("--json", "as_json", is_flag=True, help="Print JSON, for a program.", section=HOW)
 _server = click.argument("server", metavar="SERVER")
 _service = option(
     "--service",
@@ -47,7 +47,7 @@ _service = option(
 
 @command("status")
 @_json
-@option("--watch", is_flag=True, help="Go on, and show every change.")
+@option("--watch", is_flag=True, help="Go on, and show every change until Ctrl-C.", section=HOW)
 @table_options
 @click.argument("file", required=False, metavar="[FILE]")
 @click.pass_context
@@ -157,7 +157,8 @@ def why_command(**given: Any) -> Outcome:
     "--wait",
     type=number("a number of seconds", 0),
     metavar="SECONDS",
-    help="Wait so long at most for its active connections to end; status 1 where some are left.",
+    help="Wait at most so long for its active connections to end; status 1 if some are left.",
+    section=HOW,
 )
 @option(
     "--for",
@@ -165,8 +166,9 @@ def why_command(**given: Any) -> Outcome:
     type=Parsed("time", duration),
     metavar="TIME",
     help="Let it end by itself after 90s, 15m, 2h or 3d.  [default: at a resume]",
+    section=HOW,
 )
-@option("--reason", default="", metavar="TEXT", help="Why, for those who look at it.")
+@option("--reason", default="", metavar="TEXT", help="Why, for those who look at it.", section=HOW)
 @table_options
 @lock_option
 def drain_command(**given: Any) -> Outcome:

@@ -14,7 +14,7 @@ import click
 from lvsalert.commands import status_text
 from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.options import command, option, whole
+from lvsalert.commands.options import HOW, command, option, whole
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
     director_of,
@@ -61,12 +61,18 @@ _KERNEL_TABLE = "/proc/net/ip_vs"
 _PLACE = ("state_dir", "ipvsadm", "ipvsadm_timeout")
 
 _file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
-_unchecked = option("--unchecked", is_flag=True, help="Let traffic to all real servers at once.")
+_unchecked = option(
+    "--unchecked",
+    is_flag=True,
+    help="Let traffic to all real servers at once, without a check.",
+    section=HOW,
+)
 _sync = (
     option(
         "--sync-interface",
         metavar="IF",
         help="Synchronise connections with the other director over this interface.",
+        section=HOW,
     ),
     option(
         "--sync-id",
@@ -74,6 +80,7 @@ _sync = (
         default=0,
         show_default=True,
         help="Only directors of the same id listen to each other.",
+        section=HOW,
     ),
 )
 

@@ -15,7 +15,7 @@ from lvsalert.commands.monitor_options import (
     timeout_option,
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program, require_library
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import FAILING, HOW, Parsed, command, option
 from lvsalert.commands.via import via_of, via_options
 
 
@@ -33,8 +33,9 @@ from lvsalert.commands.via import via_of, via_options
     "--receive",
     type=Parsed("regex", parse_text_match),
     help="Regular expression to find in one of the records.",
+    section=FAILING,
 )
-@option("-tcp", "--tcp", is_flag=True, help="Ask over TCP.")
+@option("-tcp", "--tcp", is_flag=True, help="Ask over TCP.", section=HOW)
 @option("-caching_only", "--caching-only", is_flag=True, help="Taken from the stock one, not used.")
 @omit_good_option
 @via_options

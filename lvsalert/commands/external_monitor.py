@@ -10,7 +10,7 @@ from lvsalert.checks import external, monitor
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.monitor_options import common_options, omit_good_option, timeout_option
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import HOW, Parsed, command, option
 from lvsalert.errors import UsageError
 
 # What ldirectord hands on for a real server without a port.
@@ -24,7 +24,7 @@ _NO_PORT = 0
     metavar="PROGRAM",
     help="Called with four arguments; status 0 is good.",
 )
-@option("--perl", is_flag=True, help="PROGRAM is a file for perl(1).")
+@option("--perl", is_flag=True, help="PROGRAM is a file for perl(1).", section=HOW)
 @option(
     "-V",
     "--virtual-service",

@@ -9,7 +9,7 @@ from lvsalert.checks import monitor
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.monitor_options import common_options, omit_good_option, slow_option
 from lvsalert.commands.monitoring import outcome_of, program
-from lvsalert.commands.options import command, number, option, whole
+from lvsalert.commands.options import FAILING, HOW, command, number, option, whole
 from lvsalert.model import State
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _TRACE_SECONDS = 30.0
 
 
 @command("fping.monitor")
-@option("-a", "--all", is_flag=True, help="Fail only if all hosts fail.")
+@option("-a", "--all", is_flag=True, help="Fail only if all hosts fail.", section=FAILING)
 @option(
     "-r",
     "--retries",
@@ -29,6 +29,7 @@ _TRACE_SECONDS = 30.0
     default=3,
     show_default=True,
     help="Further requests to a host that does not answer.",
+    section=FAILING,
 )
 @slow_option("-s", "--slow")
 @option(
@@ -39,8 +40,15 @@ _TRACE_SECONDS = 30.0
     show_default=True,
     metavar="MS",
     help="Milliseconds to wait for each answer.",
+    section=FAILING,
 )
-@option("-T", "--traceroute", is_flag=True, help="Show the way to the failed.")
+@option(
+    "-T",
+    "--traceroute",
+    is_flag=True,
+    help="Show the route to the hosts that failed.",
+    section=FAILING,
+)
 @option(
     "-i",
     "--interval",
@@ -49,6 +57,7 @@ _TRACE_SECONDS = 30.0
     show_default=True,
     metavar="MS",
     help="Milliseconds between packets.",
+    section=HOW,
 )
 @omit_good_option
 @common_options

@@ -26,7 +26,7 @@ from lvsalert.commands.monitor_options import (
     trust_options,
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, password_of, program, trust_of
-from lvsalert.commands.options import Parsed, command, option, whole
+from lvsalert.commands.options import FAILING, HOW, Parsed, command, option, whole
 from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
@@ -57,25 +57,31 @@ if TYPE_CHECKING:
     default=http.DEFAULT_AGENT,
     show_default=True,
     help="User-Agent to send.",
+    section=HOW,
 )
 @match_option("headers or content")
 @option(
     "--receive",
     type=Parsed("regex", http.parse_receive),
     help="Regular expression to find in the content alone, as ldirectord does.",
+    section=FAILING,
 )
-@option("-o", "--omit-good", is_flag=True, help="Leave the good hosts out.")
-@option("--tls", is_flag=True, help="Speak TLS and verify the certificate.")
+@option(
+    "-o", "--omit-good", is_flag=True, help="Leave the good hosts out of the report.", section=HOW
+)
+@option("--tls", is_flag=True, help="Speak TLS and verify the certificate.", section=HOW)
 @trust_options
 @option(
     "--host-header",
     type=Parsed("name", http.parse_host_header),
     help="Name to ask for, and to verify with --tls.",
+    section=HOW,
 )
 @option(
     "--status",
     type=Parsed("list", http.parse_status),
     help="Statuses that are good.  [default: 200,301,302,401; with --user 401 is not]",
+    section=FAILING,
 )
 @option(
     "--method",
@@ -83,8 +89,9 @@ if TYPE_CHECKING:
     default="GET",
     show_default=True,
     help="Method to ask with.",
+    section=HOW,
 )
-@option("--follow", is_flag=True, help="Follow redirects.")
+@option("--follow", is_flag=True, help="Follow redirects.", section=HOW)
 @login_options
 @slow_option("--slow")
 @option(
@@ -93,6 +100,7 @@ if TYPE_CHECKING:
     default=http.DEFAULT_MAX_BYTES,
     show_default=True,
     help="Bytes of content to read; the rest is not awaited.",
+    section=HOW,
 )
 @agree_options
 @via_options

@@ -27,7 +27,7 @@ from lvsalert.commands.monitoring import (
     require_library,
     trust_of,
 )
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import FAILING, Parsed, command, option
 
 
 @command("ldap.monitor")
@@ -39,6 +39,7 @@ from lvsalert.commands.options import Parsed, command, option
     "--receive",
     type=Parsed("regex", parse_text_match),
     help="Regular expression to find in the entry's name.",
+    section=FAILING,
 )
 @tls_options
 @omit_good_option

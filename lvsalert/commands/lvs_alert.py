@@ -14,7 +14,7 @@ import click
 from lvsalert.commands.alert_options import OF_ONE_CALL, alert_options
 from lvsalert.commands.alert_round import round_of
 from lvsalert.commands.entry import Outcome
-from lvsalert.commands.options import command, invoke, option
+from lvsalert.commands.options import HOW, command, invoke, option
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
     director_of,
@@ -137,7 +137,7 @@ def _log_errors(outcome: Outcome) -> None:
 @alert_options
 @table_options
 @lock_option
-@option("-n", "--dry-run", is_flag=True, help="Print commands, run none.")
+@option("-n", "--dry-run", is_flag=True, help="Print commands, run none.", section=HOW)
 @click.pass_context
 def _lvs_alert(ctx: click.Context, /, **given: Any) -> Outcome:
     """Take real servers out of the table of a Linux Virtual Server, or put them back in (-u).

@@ -10,8 +10,9 @@ import click
 from click.shell_completion import get_completion_class
 
 from lvsalert import __version__
+from lvsalert.commands.examples import EXAMPLES
 from lvsalert.commands.lvs_director import group
-from lvsalert.commands.options import EnvOption, Surroundings
+from lvsalert.commands.options import EnvOption, Surroundings, sections
 from lvsalert.host.plugins import ROFF_COMMENT, File
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.templates import filled
@@ -32,6 +33,7 @@ _STATUS = {
 def pages() -> list[File]:
     """Return the manual pages of all programs and commands, and of how they meet."""
     found = [(name, "", _program(name)) for names in PLUGINS.values() for name in names]
+    found.append(("lvs-alert", "", _program("lvs.alert")))
     context = click.Context(group, info_name="lvs-director")
     found.append(("lvs-director", "", group))
     for name in group.list_commands(context):
@@ -79,7 +81,7 @@ def _lines(command: click.Command, context: click.Context, name: str, above: str
     yield ".SH NAME"
     yield f"{_text(name)} \\- {_text(_summary(first))}"
     yield ".SH SYNOPSIS"
-    yield f".B {_text(above + (command.name or name))}"
+    yield f".B {_text(above + (command.name or '') if above else name)}"
     yield _text(" ".join(command.collect_usage_pieces(context)))
     yield ".SH DESCRIPTION"
     for number, paragraph in enumerate([first, *rest]):
@@ -87,12 +89,7 @@ def _lines(command: click.Command, context: click.Context, name: str, above: str
             yield ".PP"
         yield _text(" ".join(paragraph.split()))
     yield ".SH OPTIONS"
-    for option in command.params:
-        record = option.get_help_record(context)
-        if record is not None:
-            yield ".TP"
-            yield f"\\fB{_text(record[0])}\\fR"
-            yield _text(" ".join(record[1].split()))
+    yield from _options(command, context)
     if isinstance(command, click.Group):
         yield ".SH COMMANDS"
         for each in command.list_commands(context):
@@ -109,8 +106,31 @@ def _lines(command: click.Command, context: click.Context, name: str, above: str
         )
     yield ".SH EXIT STATUS"
     yield _text(_STATUS["monitor" if name.endswith(".monitor") else ""])
+    yield from _examples(command.name or "")
     yield ".SH SEE ALSO"
     yield ".BR lvsalert (7),\n.BR lvs-director (8),\n.BR mon (8),\n.BR ipvsadm (8)"
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the options by section, without a heading where there is one section alone."""
+    for title, options in sections(command).items():
+        if options != command.params:
+            yield f".SS {title}"
+        for option in options:
+            record = option.get_help_record(context)
+            if record is not None:
+                yield ".TP"
+                yield f"\\fB{_text(record[0])}\\fR"
+                yield _text(" ".join(record[1].split()))
+
+
+def _examples(name: str) -> Iterator[str]:
+    for number, (remark, line) in enumerate(EXAMPLES.get(name, ())):
+        if not number:
+            yield ".SH EXAMPLES"
+        yield ".TP"
+        yield _text(f"{remark[0].upper()}{remark[1:]}:")
+        yield f"\\fB{_text(line)}\\fR"
 
 
 def _summary(sentence: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lvsalert.commands.monitor_options import password_file_option, together
+from lvsalert.commands.monitor_options import password_file_option
 from lvsalert.commands.monitoring import password_of
-from lvsalert.commands.options import Parsed, number, option
+from lvsalert.commands.options import WHERE, Parsed, number, option, together
 from lvsalert.mon import client
 
 mon_option = option(
@@ -17,6 +17,7 @@ mon_option = option(
     show_default=True,
     metavar="HOST[:PORT]",
     help="Where mon takes commands.",
+    section=WHERE,
 )
 
 mon_options = together(
@@ -30,6 +31,7 @@ mon_options = together(
         show_default=True,
         help="Seconds that mon may take for its answers.",
     ),
+    section=WHERE,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import click
 
 from lvsalert.checks.http import parse_match
-from lvsalert.commands.options import PORT, Parsed, number, option, whole
+from lvsalert.commands.options import FAILING, HOW, PORT, Parsed, number, option, together, whole
 from lvsalert.errors import UsageError
 
 DEFAULT_CONCURRENCY = 512
@@ -23,17 +23,6 @@ def parse_text_match(text: str) -> re.Pattern[str]:
 
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def together(*options: _Decorator) -> _Decorator:
-    """Return several options as one, in this order in the help."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for each in reversed(options):
-            function = each(function)
-        return function
-
-    return add
 
 
 def port_option(
@@ -57,6 +46,7 @@ def timeout_option(
         default=default,
         show_default=True,
         help=help,
+        section=FAILING,
     )
 
 
@@ -67,6 +57,7 @@ def match_option(where: str) -> _Decorator:
         "--match",
         type=Parsed("regex", parse_match),
         help=f"Regular expression to find in {where}.",
+        section=FAILING,
     )
 
 
@@ -77,11 +68,14 @@ def slow_option(*names: str) -> _Decorator:
         type=number("a number of milliseconds", 0),
         metavar="MS",
         help="An answer later than that is a failure.",
+        section=FAILING,
     )
 
 
 # http.monitor has it as -o too, as the stock one does.
-omit_good_option = option("--omit-good", is_flag=True, help="Leave the good hosts out.")
+omit_good_option = option(
+    "--omit-good", is_flag=True, help="Leave the good hosts out of the report.", section=HOW
+)
 
 password_file_option = option(
     "--password-file",
@@ -92,6 +86,7 @@ password_file_option = option(
 login_options = together(
     option("--user", metavar="NAME", help="User to log in as."),
     password_file_option,
+    section=HOW,
 )
 
 # The stock monitor calls the user another name.
@@ -105,30 +100,42 @@ sql_options = together(
 cert_options = together(
     option("--cert", metavar="FILE", help="Certificate to show, where servers ask for one."),
     option("--key", metavar="FILE", help="Its key.  [default: in the same file]"),
+    section=HOW,
 )
 
 trust_options = together(
     option("--cacert", metavar="FILE", help="Certificates to trust."),
     option("--insecure", is_flag=True, help="Trust any certificate."),
     cert_options,
+    section=HOW,
 )
 
 tls_options = together(
     option("--tls", is_flag=True, help="Speak TLS and verify the certificate."),
     trust_options,
+    section=HOW,
 )
 
-starttls_option = option("--starttls", is_flag=True, help="Have TLS come up before it counts.")
+starttls_option = option(
+    "--starttls",
+    is_flag=True,
+    help="Begin in plain text and change to TLS, which has to come up.",
+    section=HOW,
+)
 
 between_option = option(
     "--between",
     type=number("a number of seconds", 0.1),
     metavar="SECONDS",
-    help="Have lvs-director serve check so often until mon's next check.",
+    help="Have lvs-director serve check every so many seconds until mon's next check.",
+    section=HOW,
 )
 
 nagios_option = option(
-    "--nagios", is_flag=True, help="Answer in one line as Nagios wants it, with status 0 to 3."
+    "--nagios",
+    is_flag=True,
+    help="Answer in one line as Nagios wants it, with status 0 to 3.",
+    section=HOW,
 )
 
 # Every monitor's, behind its own.
@@ -149,4 +156,5 @@ common_options = together(
     between_option,
     nagios_option,
     click.argument("hosts", nargs=-1, metavar="HOST..."),
+    section=HOW,
 )

@@ -25,6 +25,10 @@ else:
     _ParamType = click.ParamType
 
 PREFIX = "LVSALERT_"
+# What the help sorts options by.
+CALLED, WHAT, HOW, FAILING, WHERE = ("Given by mon", "What", "How", "When it fails", "Where")
+HELP = "Help"
+SECTIONS = (CALLED, WHAT, HOW, FAILING, WHERE, HELP)
 
 
 class Surroundings(NamedTuple):
@@ -43,12 +47,19 @@ class EnvOption(click.Option):
     """An option that looks into the environment given as the context's object.
 
     ``variable`` is for one whose long name means something else to another command: a variable may
-    reach both.
+    reach both. ``section`` is where the help has it, one of ``SECTIONS``, by default ``WHAT``.
     """
 
-    def __init__(self, *words: Any, variable: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *words: Any,
+        variable: str | None = None,
+        section: str | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*words, **settings)
         self._variable = variable
+        self.section = section
 
     @property
     def variable(self) -> str:
@@ -76,6 +87,25 @@ class EnvOption(click.Option):
 def option(*words: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what gives a command an option that can also come from a variable."""
     return click.option(*words, cls=EnvOption, **settings)
+
+
+def together(
+    *options: Callable[[Callable[..., Any]], Callable[..., Any]], section: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return several options as one, in this order, in a section of the help if they have none."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        # Where click keeps a function's options until it makes a command of it.
+        kept: list[click.Parameter] = function.__dict__.setdefault("__click_params__", [])
+        before = len(kept)
+        for each in reversed(options):
+            function = each(function)
+        for added in kept[before:]:
+            if isinstance(added, EnvOption) and added.section is None:
+                added.section = section
+        return function
+
+    return add
 
 
 class Parsed(_ParamType):
@@ -191,6 +221,35 @@ def _show_version(_ctx: click.Context, _param: click.Parameter, asked: bool) -> 
         raise _Printed(f"lvsalert {__version__}")
 
 
+def sections(command: click.Command) -> dict[str, list[click.Parameter]]:
+    """Return a command's options by the section of the help that has them, in order."""
+    found: dict[str, list[click.Parameter]] = {title: [] for title in SECTIONS}
+    for each in command.params:
+        if each.param_type_name == "option":
+            section = each.section or WHAT if isinstance(each, EnvOption) else HELP
+            found[section].append(each)
+    return {title: options for title, options in found.items() if options}
+
+
+class _Command(click.Command):
+    """A command whose help sorts its options, and ends with examples."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each section's options."""
+        for title, options in sections(self).items():
+            records = [each.get_help_record(ctx) for each in options]
+            with formatter.section(title):
+                formatter.write_dl([each for each in records if each is not None])
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, none of whose lines is folded."""
+        from lvsalert.commands.examples import EXAMPLES
+
+        for number, (remark, line) in enumerate(EXAMPLES.get(self.name or "", ())):
+            formatter.write("\n" if number else "\nExamples:\n")
+            formatter.write(f"  # {remark}\n  {line}\n")
+
+
 def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
     """Make a click command of a function, with ``--help`` and ``--version``."""
 
@@ -212,6 +271,9 @@ def command(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
         # mon puts the hosts right behind a monitor's last word, and none of them is an option.
         is_monitor = name.endswith(".monitor")
         settings = {"allow_interspersed_args": not is_monitor, "max_content_width": 100}
-        return click.command(name, add_help_option=False, context_settings=settings)(function)
+        make_command = click.command(
+            name, cls=_Command, add_help_option=False, context_settings=settings
+        )
+        return make_command(function)
 
     return make

@@ -24,7 +24,7 @@ from lvsalert.commands.monitoring import (
     require_library,
     secret_of,
 )
-from lvsalert.commands.options import command, option
+from lvsalert.commands.options import HOW, command, option
 from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
@@ -37,6 +37,7 @@ from lvsalert.errors import UsageError
     "--secret-file",
     metavar="FILE",
     help="Its first line is the server's secret.  [default: LVSALERT_SECRET]",
+    section=HOW,
 )
 @omit_good_option
 @via_options

@@ -14,7 +14,7 @@ from lvsalert.commands.monitor_options import (
     timeout_option,
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import HOW, Parsed, command, option
 from lvsalert.commands.via import via_of, via_options
 
 
@@ -27,7 +27,7 @@ from lvsalert.commands.via import via_of, via_options
     metavar="USER@HOST",
     help="Whom the request is for.  [default: ldirectord@HOST]",
 )
-@option("--tcp", is_flag=True, help="Ask over TCP.")
+@option("--tcp", is_flag=True, help="Ask over TCP.", section=HOW)
 @omit_good_option
 @via_options
 @common_options

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
-from lvsalert.commands.options import number, option
+from lvsalert.commands.options import WHERE, number, option
 from lvsalert.director.outside import caller
 from lvsalert.ipvs.defaults import DEFAULT_PROGRAM, DEFAULT_STATE_DIR
 
@@ -23,6 +23,7 @@ state_dir_option = option(
     show_default=True,
     metavar="FOLDER",
     help="Where causes and the journal are kept.",
+    section=WHERE,
 )
 _TABLE_OPTIONS = (
     option(
@@ -30,6 +31,7 @@ _TABLE_OPTIONS = (
         default=DEFAULT_PROGRAM,
         metavar="PATH",
         help="The ipvsadm to run.",
+        section=WHERE,
     ),
     option(
         "--ipvsadm-timeout",
@@ -37,6 +39,7 @@ _TABLE_OPTIONS = (
         default=5.0,
         show_default=True,
         help="Seconds after which an ipvsadm that hangs is ended.",
+        section=WHERE,
     ),
     state_dir_option,
 )
@@ -55,7 +58,8 @@ lock_option = option(
     # More than a run takes each of whose calls of ipvsadm is just in time.
     default=30.0,
     show_default=True,
-    help="Seconds that one other run may keep the table for itself.",
+    help="Give up when one other run has held the table for so many seconds.",
+    section=WHERE,
 )
 
 

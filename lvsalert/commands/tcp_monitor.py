@@ -15,7 +15,7 @@ from lvsalert.commands.monitor_options import (
     timeout_option,
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import HOW, Parsed, command, option
 from lvsalert.commands.via import via_of, via_options
 from lvsalert.errors import UsageError
 
@@ -40,7 +40,7 @@ def parse_sent(text: str) -> bytes:
     help=r"Text to send, with \n for the end of a line, and then the end.",
 )
 @match_option("the answer")
-@option("--tls", is_flag=True, help="Speak TLS, and trust any certificate.")
+@option("--tls", is_flag=True, help="Speak TLS, and trust any certificate.", section=HOW)
 @omit_good_option
 @via_options
 @common_options

@@ -14,7 +14,7 @@ from lvsalert.commands.monitor_options import (
     timeout_option,
 )
 from lvsalert.commands.monitoring import limits_of, outcome_of, program
-from lvsalert.commands.options import Parsed, command, option
+from lvsalert.commands.options import FAILING, Parsed, command, option
 from lvsalert.commands.via import via_of, via_options
 
 
@@ -28,6 +28,7 @@ from lvsalert.commands.via import via_of, via_options
     default="/ogin:/i",
     show_default=True,
     help="What the server has to say, a regular expression between slashes; i for any case.",
+    section=FAILING,
 )
 @omit_good_option
 @via_options

@@ -6,8 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lvsalert.commands.monitor_options import together
-from lvsalert.commands.options import Parsed, option
+from lvsalert.commands.options import HOW, Parsed, option, together
 from lvsalert.commands.table_options import director_of, table_options
 from lvsalert.errors import UsageError
 from lvsalert.model import (
@@ -57,6 +56,7 @@ via_options = together(
         help="With --via and tun: ipip, gre[:csum] or gue:PORT[:csum|:remcsum].  [default: ipip]",
     ),
     table_options,
+    section=HOW,
 )
 
 
@@ -64,8 +64,9 @@ via_flag = option(
     "--via",
     is_flag=True,
     variable="LVSALERT_CHECK_VIA",
-    help="Ask real servers by way of their virtual address where that can be."
+    help="Ask real servers by way of their virtual address where that is possible."
     "  [variable: LVSALERT_CHECK_VIA]",
+    section=HOW,
 )
 
 

@@ -145,7 +145,10 @@ def _axis(frame: _Frame, top: float, bottom: float) -> Iterator[str]:
         local = datetime.datetime.fromtimestamp(when)
         midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
         form = "%Y-%m-%d" if midnight else "%m-%d %H:%M" if dates else "%H:%M:%S"
-        yield _label(x, top - 10, local.strftime(form), ' text-anchor="middle"')
+        text = local.strftime(form)
+        # A time at the very end is told inside the picture.
+        middle = min(x, _WIDTH - len(text) * _LETTER / 2)
+        yield _label(middle, top - 10, text, ' text-anchor="middle"')
 
 
 def ticks(begin: float, end: float, room: float) -> list[float]:

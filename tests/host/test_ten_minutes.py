@@ -22,6 +22,7 @@ NO_MON = "there is no user mon here yet: install mon (apt-get install mon), then
 AGAIN = "run this again, or name it by --mon-user"
 AFTERWARDS = "lvs-director check says what is left to do"
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+FIRST_MON_CF = README.partition("\n## A first mon.cf\n")[2].partition("\n## ")[0]
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("mmdebstrap", "systemd-nspawn"))),
     reason="needs root, mmdebstrap and systemd-nspawn",
@@ -59,26 +60,27 @@ def test_a_fresh_system_has_a_watched_service(
             # pip fetches what the suite needs; all else is done without a network.
             outside = "pip" in line
             if "check" not in line:
-                said = debian.shell(f"cd /root/lvsalert; {line}", outside=outside)
+                said += debian.shell(f"cd /root/lvsalert; {line}", outside=outside)
         debian.stand_in("/opt/lvsalert/bin/python")
         lines = re.findall(r"(?m)^(?:mondir|alertdir) = .*", said)
-        assert len(lines) == 2
-        debian.write("/etc/mon/mon.cf", "\n".join([*lines, block(section("A first mon.cf"))]))
+        assert block(FIRST_MON_CF).splitlines()[:2] == lines
+        debian.write("/etc/mon/mon.cf", block(FIRST_MON_CF))
         for number in (1, 2):
             debian.serve_web(number)
         for line in said.partition("After that, run:\n")[2].splitlines():
-            if not line.startswith("modprobe "):
+            if line and not line.startswith("modprobe "):
                 debian.shell(line)
         debian.wait_for("192.168.0.1", "192.168.0.2")
         record_property(f"{release}: from nothing to a watched service", _seconds(begun))
         assert debian.does("systemctl", "is-enabled", "mon") == "enabled\n"
-        checked = debian.run("/opt/lvsalert/bin/lvs-director", "check").stdout
+        debian.does("lvs-alert", "--version")
+        checked = debian.run("lvs-director", "check").stdout
         assert re.search(r"(?m)^ok +mon +process \d+, as mon, with CAP_NET_ADMIN", checked), checked
         killed = time.monotonic()
         debian.kill_web(2)
         debian.wait_for("192.168.0.1")
         record_property(f"{release}: from a server's death to the table", _seconds(killed))
-        why = debian.does("/opt/lvsalert/bin/lvs-director", "why", "192.168.0.2")
+        why = debian.does("lvs-director", "why", "192.168.0.2")
         assert "192.168.0.2:80 of tcp 10.0.0.3:80 is out" in why
         debian.serve_web(2)
         debian.wait_for("192.168.0.1", "192.168.0.2")
@@ -142,8 +144,7 @@ def test_pipx_and_a_mon_that_comes_later(release: str, tmp_path: Path) -> None:
         debian.install("mon")
         debian.stand_in("/opt/pipx/venvs/lvsalert/bin/python")
         said = debian.does("lvs-director", "install", "--systemd")
-        lines = re.findall(r"(?m)^(?:mondir|alertdir) = .*", said)
-        debian.write("/etc/mon/mon.cf", "\n".join([*lines, block(section("A first mon.cf"))]))
+        debian.write("/etc/mon/mon.cf", block(FIRST_MON_CF))
         debian.shell(said.partition("After that, run:\n")[2].replace("modprobe", ": modprobe"))
         debian.serve_web(1)
         debian.wait_for("192.168.0.1")

@@ -163,6 +163,15 @@ def test_ticks_are_round(seconds: float, expected: Sequence[str]) -> None:
     assert [time.strftime("%M:%S", time.localtime(when)) for when in found] == expected
 
 
+def test_the_last_time_is_not_cut_off() -> None:
+    """Where the picture ends at a round time, that is written inside it."""
+    begin = time.mktime((2023, 11, 14, 8, 0, 0, 0, 0, -1))
+    picture = ET.fromstring(svg([lane()], begin, begin + 4 * HOUR))  # noqa: S314 - our own text
+    places = {each.text: float(each.attrib["x"]) for each in picture.iter(f"{SVG}text")}
+    half_of_it = len("12:00:00") * 7 / 2
+    assert places["12:00:00"] + half_of_it <= float(picture.attrib["width"])
+
+
 def test_ticks_stay_round_where_the_clock_is_set() -> None:
     """Days begin at local midnight before and after the change to winter time."""
     begin = time.mktime((2023, 10, 27, 5, 0, 0, 0, 0, -1))
