@@ -14,6 +14,7 @@ import _socket as sockets
 import posix
 import select
 import sys
+from posix import _exit as end
 
 from lvsalert.resident import wire
 
@@ -74,7 +75,7 @@ def run(program: str) -> NoReturn:
         if answer is not None:
             status, stdout, stderr = answer
             write(2, stderr)
-            posix._exit(int(status) if write(1, stdout) else CANNOT_TELL)
+            end(int(status) if write(1, stdout) else CANNOT_TELL)
     from lvsalert.commands.entry import run_process
 
     run_process(program, stdin)
@@ -113,7 +114,7 @@ def _end_on_signals(program: str) -> None:
             write(1, b"\n" + line)
         else:
             write(2, line)
-        posix._exit(CANNOT_TELL)
+        end(CANNOT_TELL)
 
     for each in signals.valid_signals() - NOT_CAUGHT:
         signals.signal(each, told)

@@ -10,6 +10,9 @@ if [ -r /etc/default/lvs-director ]; then
     . /etc/default/lvs-director
     set +a
 fi
+here=$(cd "${0%/*}" && pwd)
+# The resident process goes where its caller is, and mon may not enter heartbeat's own folder.
+cd / || exit 1
 if [ $# -gt 1 ]; then
     argument=$1
     shift
@@ -27,7 +30,7 @@ lvs_director() {
 
 # The next change of directors finds the resident. Nobody waits for that, nor is it needed.
 have_resident() {
-    "${0%/*}/mon" resident </dev/null >/dev/null 2>&1 &
+    "$here/mon" resident </dev/null >/dev/null 2>&1 &
 }
 # A start that could not set up all of it, for want of a name's address, is one all the same: with
 # a failed one heartbeat would give up the addresses too.

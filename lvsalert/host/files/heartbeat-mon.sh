@@ -10,6 +10,8 @@ if [ -r /etc/default/lvs-director ]; then
     . /etc/default/lvs-director
     set +a
 fi
+# The resident process goes where its caller is, and mon may not enter heartbeat's own folder.
+cd / || exit 1
 if [ $# -gt 1 ]; then
     argument=$1
     shift
