@@ -22,12 +22,47 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Started again and again.
 PROGRAMS = (
     *("ipvsadm", "ip", "nft", "nginx", "vsftpd", "fping", "perl", "mon"),
-    *("sh", "setpriv", "unshare", "env", "modprobe", "logger"),
+    *("sh", "setpriv", "unshare", "nsenter", "env", "modprobe", "logger", "pgrep", "pkill"),
+    *(
+        "awk",
+        "basename",
+        "cat",
+        "chmod",
+        "chown",
+        "cut",
+        "date",
+        "dirname",
+        "grep",
+        "head",
+        "hostname",
+    ),
+    *(
+        "ifconfig",
+        "install",
+        "kill",
+        "ln",
+        "ls",
+        "mkdir",
+        "mknod",
+        "mount",
+        "mv",
+        "rm",
+        "sed",
+        "seq",
+    ),
+    *("setsid", "sleep", "sort", "tail", "test", "touch", "tr", "tty", "uname", "wc", "which"),
 )
 DATA = (
+    *("/bin", "/lib", "/lib64", "/sbin"),
     *("/etc/ld.so.cache", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts"),
     *("/etc/services", "/etc/protocols", "/etc/localtime", "/etc/iproute2"),
-    *("/usr/lib/locale/C.utf8", "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache"),
+    *("/usr/lib/ocf", "/usr/lib/heartbeat", "/usr/libexec/heartbeat", "/usr/share/heartbeat"),
+    *("/usr/lib/x86_64-linux-gnu/perl-base", "/etc/ha.d/resource.d"),
+    *(
+        "/usr/share/locale/locale.alias",
+        "/usr/lib/locale/C.utf8",
+        "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache",
+    ),
 )
 # Parts of Python's library and of the virtual environment that nothing in the guest imports.
 _UNUSED = re.compile(

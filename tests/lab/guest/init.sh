@@ -20,6 +20,8 @@ while read -r tree; do
     mount --bind "/upper$tree" "/root$tree"
 done </trees
 mount -t tmpfs -o mode=755 run /root/run
+# Directors with a root of their own do the same.
+cp /trees /root/run/trees
 mkdir -p /root/run/lab /root/lib/modules /root/sys /root/proc /root/dev
 mount -t 9p -o "$options,cache=none" lab /root/run/lab || exec poweroff -f
 mount -t sysfs sys /root/sys

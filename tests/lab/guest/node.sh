@@ -8,6 +8,9 @@ root=$folder/root
 mkdir -p "$root" "$folder/upper" "$folder/work"
 mount --make-rprivate /
 mount -t overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" root "$root"
+while read -r tree; do
+    mount --bind "$tree" "$root$tree"
+done </run/trees
 mount -t proc proc "$root/proc"
 mount -t sysfs sys "$root/sys"
 mount -t tmpfs -o mode=755 run "$root/run"
