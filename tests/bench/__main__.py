@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="compare only what has these words in it")
     given = parser.parse_args()
     if given.lab:
-        in_lab(given.document)
+        in_lab(given.document, given.only)
         return
     with build() as world:
         comparisons, left_out = all_of(world, given.document)

@@ -26,34 +26,43 @@ _REPEATS = 3
 _CHECKS = 9
 
 
-def measure(document: Path | None) -> None:
-    """Print the figures, taken in the guest; those of the alerts need the document."""
+def measure(document: Path | None, only: str = "") -> None:
+    """Print the figures, taken in the guest; some of them need the document."""
     if document is None:
         print("LEFT OUT: the Perl lvs.alert: --document names no file to take it from")
     packages.install()
-    with Machine(kernel.prepare()) as machine:
-        given = [] if document is None else [str(document.resolve())]
-        machine.start([sys.executable, "-m", "tests.bench.lab", *given])
-        status = machine.wait(_SECONDS)
-        print(HEAD)
-        print("\n".join(line for line in machine.console.splitlines() if line.startswith("| ")))
-        if status:
-            raise SystemExit(machine.tail())
+    for module in ("tests.bench.lab", "tests.bench.reactions"):
+        with Machine(kernel.prepare()) as machine:
+            given = [] if document is None else [str(document.resolve())]
+            machine.start([sys.executable, "-m", module, only, *given])
+            status = machine.wait(_SECONDS)
+            print("\n".join(line for line in machine.console.splitlines() if line.startswith("|")))
+            if status:
+                raise SystemExit(machine.tail())
 
 
-def _inside(document: Path | None) -> None:
-    """In the guest: install the suite, and measure its checks, and its alert and the document's."""
+def _inside(only: str, document: Path | None) -> None:
+    """In the guest: install the suite, and measure what has the words ``only`` in it."""
     subprocess.run([LVS_DIRECTOR, "install", "--systemd"], capture_output=True, check=True)
     with open_folder() as folder:
         runner = Measure(folder)
-        with _on_a_director(folder):
-            print(runner.compare(_by_way()).row(), flush=True)
-        if document is None:
-            return
-        perl = folder / "perl.alert"
-        write_perl_alert(document, perl, Path("/sbin/ipvsadm"))
-        for each in alerts(["/usr/local/lib/mon/alert.d/lvs.alert"], str(perl), _fill, _SERVERS):
-            print(runner.compare(each._replace(repeats=_REPEATS)).row(), flush=True)
+        print(HEAD, flush=True)
+        if only in _by_way().work:
+            with _on_a_director(folder):
+                print(runner.compare(_by_way()).row(), flush=True)
+        for each in _alerts(document, folder):
+            if only in each.work:
+                print(runner.compare(each).row(), flush=True)
+
+
+def _alerts(document: Path | None, folder: Path) -> list[Comparison]:
+    if document is None:
+        return []
+    perl = folder / "perl.alert"
+    write_perl_alert(document, perl, Path("/sbin/ipvsadm"))
+    ours = ["/usr/local/lib/mon/alert.d/lvs.alert"]
+    found = alerts(ours, str(perl), _fill, _SERVERS)
+    return [each._replace(repeats=_REPEATS) for each in found]
 
 
 @contextmanager
@@ -97,4 +106,4 @@ def _fill(servers: int, _lost: int) -> None:
 
 
 if __name__ == "__main__":
-    _inside(Path(sys.argv[1]) if sys.argv[1:] else None)
+    _inside(sys.argv[1], Path(sys.argv[2]) if sys.argv[2:] else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -68,7 +68,7 @@ class Host:
         """Run commands of ip(8) here."""
         ip(lines, "-n", self.name)
 
-    def set_sysctls(self, values: dict[str, int]) -> None:
+    def set_sysctls(self, values: Mapping[str, int | str]) -> None:
         """Set values below /proc/sys/net, which shows each host its own."""
         with self.inside():
             for name, value in values.items():

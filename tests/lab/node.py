@@ -39,6 +39,10 @@ class Node(Director):
         # heartbeat sends to the interface's broadcast address, which ip(8) sets when it is told to.
         for own in (f"{each}/24" for each in self._place[1:3]):
             self.ip([f"address delete {own} dev eth0", f"address add {own} brd + dev eth0"])
+        if pieces.is_ours:
+            # One that takes the address back a few seconds after it was switched on knows the
+            # connections that it heard of in those.
+            self.set_sysctls({"ipv4/vs/sync_threshold": "3 10"})
         folder = self._folder / str(self._boots)
         folder.mkdir()
         # On a tmpfs: what an overlay writes to may not be an overlay itself.
