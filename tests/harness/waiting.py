@@ -54,15 +54,18 @@ def wait_until(
     condition: Callable[[], T],
     what: str | Callable[[], str],
     *,
-    pause: float = 0.02,
+    pause: float | None = None,
     limit: float | None = None,
 ) -> T:
     """Call `condition` until it gives something true, and return that.
 
-    The `pause` between two calls is in seconds, and so is `limit` (None: `patience`). When that has
-    passed, an AssertionError says `what` was waited for; a callable `what` is asked only then, so
-    that it can tell what the world looked like in the end.
+    The `pause` between two calls is in seconds, by default short, and less so in a guest, where
+    each call is work for the emulator. So is `limit` (None: `patience`). When that has passed, an
+    AssertionError says `what` was waited for; a callable `what` is asked only then, so that it can
+    tell what the world looked like in the end.
     """
+    if pause is None:
+        pause = 0.1 if IN_GUEST in os.environ else 0.02
     seconds = patience() if limit is None else limit
     end = time.monotonic() + seconds
     while True:

@@ -28,12 +28,13 @@ NEWER = "trixie"
 _ON_THE_NEWER = ("test_standin.py", "test_tunnel.py", "test_every_way.py")
 # What takes longest begins first, so that no guest is left with it in the end.
 LONG = (
-    "test_crash_return_and_standby[heartbeat]",
-    "test_crash_return_and_standby[vrrp]",
     "test_crash_return_and_standby[pacemaker]",
-    "test_the_documents_own_pieces",
-    "test_a_hundred_alerts_at_once",
     "test_a_long_time_of_it",
+    "test_crash_return_and_standby[heartbeat]",
+    "test_many_services_cost_what_they_cost[ldirectord]",
+    "test_crash_return_and_standby[vrrp]",
+    "test_the_documents_own_pieces",
+    "test_faults_that_the_ordinary_check_passes",
 )
 # What a run may be told by the environment, for its scenarios too.
 _TOLD = ("LVSALERT_SOAK_SECONDS", "LVSALERT_SOAK_SEED")
