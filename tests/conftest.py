@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tests.harness.sharing import Sharing
 
 
+# For its option and its summary, which a conftest.py further down would give too late.
+pytest_plugins = ["tests.lab.plugin"]
+
 # A test that hangs is to say of its first wait what it waited for, before it is ended itself.
 _WAITS_A_TEST = 3
 

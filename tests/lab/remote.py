@@ -46,10 +46,9 @@ _SLOW_START = 0.5
 def guests_at_once(cores: int, start: float) -> int:
     """Return how many guests a machine carries, whose interpreter starts in `start` seconds.
 
-    A guest waits a good deal, for mon's next check or for a time-out, and has one processor; the
-    other tests go on meanwhile.
+    A guest has one processor, and waits half of its time, for mon's next check or for a time-out.
     """
-    return 1 if start > _SLOW_START else cores
+    return 1 if start > _SLOW_START else cores + 1
 
 
 def heaviest_first(names: Sequence[str]) -> list[str]:

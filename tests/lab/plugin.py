@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 
 import pytest
@@ -22,7 +23,6 @@ from tests.lab.remote import (
 )
 
 GUESTS = pytest.StashKey[tuple[Guests, Guests]]()
-LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +87,6 @@ def _leave_long_ones_out(config: pytest.Config, items: list[pytest.Item]) -> Non
     long = [item for item in items if item.name in LONG]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
-    config.stash[LEFT_OUT] = [item.name for item in long]
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
@@ -122,7 +121,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         write_report(report)
         return
     seconds = dict(report.user_properties).get(SECONDS)
-    if report.when == "call" and seconds is not None:
+    is_shown = "PYTEST_XDIST_WORKER" not in os.environ
+    if report.when == "call" and seconds is not None and is_shown:
         sys.stdout.write(f" {report.nodeid.rpartition('::')[2]} {seconds:.0f} s ")
 
 
@@ -135,5 +135,5 @@ def pytest_terminal_summary(
             for name, value in report.user_properties if report.when == "call" else ():
                 if name != SECONDS:
                     terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
-    for name in config.stash.get(LEFT_OUT, []):
+    for name in LONG if config.option.quick else ():
         terminalreporter.write_line(f"LEFT OUT by --quick: {name}")
