@@ -18,7 +18,7 @@ from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.machine import Machine
 from tests.lab.realserver import HostNginx
 
-_SECONDS = 900
+_SECONDS = 3600
 _SERVERS = 1000
 # The emulated machine takes ten times as long.
 _REPEATS = 3

@@ -55,9 +55,9 @@ class Doubles:
         if not in_guest():
             items += [Scenario.of(item, newer) for item in items if is_for_newer(item)]
 
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Boot one more guest where a core is free for it by now."""
-        begin(item.config)
+        begin(item.config, is_ours=isinstance(item, Scenario))
 
 
 @pytest.hookimpl(trylast=True)
@@ -104,12 +104,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
-def begin(config: pytest.Config) -> None:
+def begin(config: pytest.Config, *, is_ours: bool = False) -> None:
     """On the host, boot the guests that the machine carries now.
 
-    Of processes that share the tests, one has the scenarios, and begins when it does.
+    Of processes that share the tests, one has the scenarios, and begins with the first of them,
+    which `is_ours`.
     """
-    if not (in_guest() or hasattr(config, "workerinput")):
+    if is_ours or not (in_guest() or hasattr(config, "workerinput")):
         with contextlib.suppress(Exception):
             for guests in reversed(config.stash[GUESTS]):
                 guests.begin()
