@@ -5,8 +5,6 @@ All of them have the same two real servers, with a real nginx each, on the lab's
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,10 +24,9 @@ from tests.lab.topology import Topology
 if TYPE_CHECKING:
     from tests.lab.director import Director
     from tests.lab.document import Document
-    from tests.lab.realserver import RealServer
 
 _TIMES = 9
-# Between a server's return and its next fault at least, in seconds.
+# Between a server's return and its next death at least, in seconds.
 _SETTLED = 4.0
 # What is between two looks at the table, in seconds.
 _LOOK = 0.02
@@ -37,8 +34,8 @@ _SERVICE = f"{VIP}:80"
 _SERVERS = ("192.168.0.1", "192.168.0.2")
 _WWW = f"""\
 checkinterval = {{interval}}
-negotiatetimeout = {{timeout}}
-checktimeout = {{timeout}}
+negotiatetimeout = 5
+checktimeout = 5
 supervised = yes
 quiescent = no
 
@@ -59,45 +56,29 @@ _KEEPALIVED = """\
                 path /
                 status_code 200
             }}
-            connect_timeout {timeout}
+            connect_timeout 5
             retry 0
         }}
     }}
 """
 
 
-def _kill(server: RealServer) -> None:
-    server.web.kill()
-
-
-def _hang(server: RealServer) -> None:
-    # The kernel goes on accepting for it.
-    os.killpg(server.web.pid, signal.SIGSTOP)
-
-
 class Way(NamedTuple):
-    """A way of watching: its name, seconds between checks, the server's fault, and its set-up."""
+    """A way of watching: its name, seconds between checks, and its set-up."""
 
     name: str
     interval: float
-    fault: Callable[[RealServer], None]
     watched: Callable[[Director, Path], AbstractContextManager[object]]
 
 
 def ways(document: Document | None) -> Iterator[Way]:
     """Return the ways; the Perl pieces need the document."""
     killed = "killed, interval 2 s"
-    yield Way(f"{killed}: lvsalert, mon", 2, _kill, _ours(interval=2))
+    yield Way(f"{killed}: lvsalert, mon", 2, _ours(interval=2))
     if document is not None:
-        yield Way(f"{killed}: the Perl pieces, mon", 2, _kill, _perl(document, interval=2))
-    yield Way(f"{killed}: ldirectord", 2, _kill, _ldirectord(interval=2))
-    yield Way(f"{killed}: keepalived", 2, _kill, _keepalived(interval=2))
-    for name, fault in (("killed", _kill), ("hung, time-out 1 s", _hang)):
-        so = f"{name}, interval 10 s"
-        between = _ours(interval=10, timeout=1, between=1)
-        yield Way(f"{so}: lvsalert, mon, --between 1", 1, fault, between)
-        yield Way(f"{so}: ldirectord", 10, fault, _ldirectord(interval=10, timeout=1))
-        yield Way(f"{so}: keepalived", 10, fault, _keepalived(interval=10, timeout=1))
+        yield Way(f"{killed}: the Perl pieces, mon", 2, _perl(document, interval=2))
+    yield Way(f"{killed}: ldirectord", 2, _ldirectord(interval=2))
+    yield Way(f"{killed}: keepalived", 2, _keepalived(interval=2))
 
 
 def measure(document: Document | None, only: str) -> Iterator[str]:
@@ -113,27 +94,26 @@ def measure(document: Document | None, only: str) -> Iterator[str]:
             place.mkdir()
             place.chmod(0o755)
             with way.watched(lab.director1, place):
-                # A server is in again with a check; the faults are spread over the time between.
+                # A server is in again with a check; the deaths are spread over the time between.
                 after = [_SETTLED + way.interval * (each + 0.5) / _TIMES for each in range(_TIMES)]
-                found = [_reaction(lab, way.fault, each) for each in after]
+                found = [_reaction(lab, each) for each in after]
             lab.director1.forget()
             figures = (statistics.median(found), min(found), max(found))
             yield " | ".join([f"| {way.name}", *(f"{each:.2f}" for each in figures), ""])
 
 
-def _reaction(lab: Topology, fault: Callable[[RealServer], None], after: float) -> float:
-    """Return the seconds from a server's fault until it is out; it serves again then.
+def _reaction(lab: Topology, after: float) -> float:
+    """Return the seconds from a server's death until it is out; it serves again then.
 
-    The fault comes ``after`` so many seconds in which it was in.
+    The death comes ``after`` so many seconds in which it was in.
     """
     server, director = lab.real_servers[1], lab.director1
     _wait(director, _SERVERS)
     time.sleep(after)
     begun = time.monotonic()
-    fault(server)
+    server.web.kill()
     _wait(director, _SERVERS[:1])
     took = time.monotonic() - begun
-    server.web.kill()
     server.web.start()
     return took
 
@@ -148,16 +128,13 @@ def _wait(director: Director, servers: Sequence[str]) -> None:
     wait_until(is_so, lambda: f"{servers} are in\n{director.story()}", pause=_LOOK)
 
 
-def _ours(
-    interval: int, timeout: int = 5, between: int | None = None
-) -> Callable[[Director, Path], AbstractContextManager[object]]:
+def _ours(interval: int) -> Callable[[Director, Path], AbstractContextManager[object]]:
     @contextmanager
     def watched(director: Director, folder: Path) -> Iterator[None]:
         file = folder / "www.cf"
-        file.write_text(_WWW.format(interval=interval, timeout=timeout))
+        file.write_text(_WWW.format(interval=interval))
         director.do(LVS_DIRECTOR, "start", str(file))
-        words = ["--between", str(between)] if between else []
-        mon_cf = director.do(LVS_DIRECTOR, "mon-config", *words, str(file))
+        mon_cf = director.do(LVS_DIRECTOR, "mon-config", str(file))
         with director.mon(folder, mon_cf):
             yield
         director.do(LVS_DIRECTOR, "stop", str(file))
@@ -192,22 +169,18 @@ def _perl(
     return watched
 
 
-def _ldirectord(
-    interval: int, timeout: int = 5
-) -> Callable[[Director, Path], AbstractContextManager[object]]:
+def _ldirectord(interval: int) -> Callable[[Director, Path], AbstractContextManager[object]]:
     def watched(director: Director, folder: Path) -> AbstractContextManager[object]:
         file = folder / "www.cf"
-        file.write_text(_WWW.format(interval=interval, timeout=timeout))
+        file.write_text(_WWW.format(interval=interval))
         return director.ldirectord(file)
 
     return watched
 
 
-def _keepalived(
-    interval: int, timeout: int = 5
-) -> Callable[[Director, Path], AbstractContextManager[object]]:
+def _keepalived(interval: int) -> Callable[[Director, Path], AbstractContextManager[object]]:
     def watched(director: Director, folder: Path) -> AbstractContextManager[object]:
-        servers = [_KEEPALIVED.format(server=each, timeout=timeout) for each in _SERVERS]
+        servers = [_KEEPALIVED.format(server=each) for each in _SERVERS]
         head = f"virtual_server {VIP} 80 {{\n    delay_loop {interval}\n    lvs_sched rr\n"
         return director.keepalived(folder, f"{head}    lvs_method DR\n{''.join(servers)}}}\n")
 
