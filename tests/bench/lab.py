@@ -20,7 +20,7 @@ from tests.lab.realserver import HostNginx
 
 _SECONDS = 3600
 _SERVERS = 1000
-# The emulated machine takes ten times as long.
+# One run of a program there takes about ten times as long as here.
 _REPEATS = 3
 # One more beforehand lays the marks, which stay.
 _CHECKS = 9

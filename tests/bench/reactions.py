@@ -5,6 +5,8 @@ All of them have the same two real servers, with a real nginx each, on the lab's
 
 from __future__ import annotations
 
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from tests.harness.waiting import wait_until
 from tests.lab.addresses import VIP
 from tests.lab.configuration import LVS_DIRECTOR
 from tests.lab.document import read
+from tests.lab.realserver import HostNginx
 from tests.lab.topology import Topology
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ _TIMES = 9
 _SETTLED = 4.0
 # What is between two looks at the table, in seconds.
 _LOOK = 0.02
+# How long a check waits for an answer, in seconds, where nothing else is said.
+_TIMEOUT = 5
 _SERVICE = f"{VIP}:80"
 _SERVERS = ("192.168.0.1", "192.168.0.2")
 _WWW = f"""\
 checkinterval = {{interval}}
-negotiatetimeout = 5
-checktimeout = 5
+negotiatetimeout = {{timeout}}
+checktimeout = {{timeout}}
 supervised = yes
 quiescent = no
 
@@ -69,6 +74,7 @@ class Way(NamedTuple):
     name: str
     interval: float
     watched: Callable[[Director, Path], AbstractContextManager[object]]
+    die: Callable[[HostNginx], None] = HostNginx.kill
 
 
 def ways(document: Document | None) -> Iterator[Way]:
@@ -79,6 +85,9 @@ def ways(document: Document | None) -> Iterator[Way]:
         yield Way(f"{killed}: the Perl pieces, mon", 2, _perl(document, interval=2))
     yield Way(f"{killed}: ldirectord", 2, _ldirectord(interval=2))
     yield Way(f"{killed}: keepalived", 2, _keepalived(interval=2))
+    between = "interval 10 s: lvsalert, mon, --between 1"
+    yield Way(f"killed, {between}", 1, _ours(interval=10, between=1))
+    yield Way(f"hung, {between}, -t 1", 1, _ours(interval=10, between=1, timeout=1), _hang)
 
 
 def measure(document: Document | None, only: str) -> Iterator[str]:
@@ -96,13 +105,18 @@ def measure(document: Document | None, only: str) -> Iterator[str]:
             with way.watched(lab.director1, place):
                 # A server is in again with a check; the deaths are spread over the time between.
                 after = [_SETTLED + way.interval * (each + 0.5) / _TIMES for each in range(_TIMES)]
-                found = [_reaction(lab, each) for each in after]
+                found = [_reaction(lab, each, way.die) for each in after]
             lab.director1.forget()
             figures = (statistics.median(found), min(found), max(found))
             yield " | ".join([f"| {way.name}", *(f"{each:.2f}" for each in figures), ""])
 
 
-def _reaction(lab: Topology, after: float) -> float:
+def _hang(web: HostNginx) -> None:
+    """Stop a server: the kernel takes connections, and nobody answers them."""
+    os.killpg(web.pid, signal.SIGSTOP)
+
+
+def _reaction(lab: Topology, after: float, die: Callable[[HostNginx], None]) -> float:
     """Return the seconds from a server's death until it is out; it serves again then.
 
     The death comes ``after`` so many seconds in which it was in.
@@ -111,9 +125,10 @@ def _reaction(lab: Topology, after: float) -> float:
     _wait(director, _SERVERS)
     time.sleep(after)
     begun = time.monotonic()
-    server.web.kill()
+    die(server.web)
     _wait(director, _SERVERS[:1])
     took = time.monotonic() - begun
+    server.web.kill()
     server.web.start()
     return took
 
@@ -128,13 +143,16 @@ def _wait(director: Director, servers: Sequence[str]) -> None:
     wait_until(is_so, lambda: f"{servers} are in\n{director.story()}", pause=_LOOK)
 
 
-def _ours(interval: int) -> Callable[[Director, Path], AbstractContextManager[object]]:
+def _ours(
+    interval: int, *, between: int | None = None, timeout: int = _TIMEOUT
+) -> Callable[[Director, Path], AbstractContextManager[object]]:
     @contextmanager
     def watched(director: Director, folder: Path) -> Iterator[None]:
         file = folder / "www.cf"
-        file.write_text(_WWW.format(interval=interval))
+        file.write_text(_WWW.format(interval=interval, timeout=timeout))
         director.do(LVS_DIRECTOR, "start", str(file))
-        mon_cf = director.do(LVS_DIRECTOR, "mon-config", str(file))
+        more = [] if between is None else ["--between", str(between)]
+        mon_cf = director.do(LVS_DIRECTOR, "mon-config", *more, str(file))
         with director.mon(folder, mon_cf):
             yield
         director.do(LVS_DIRECTOR, "stop", str(file))
@@ -172,7 +190,7 @@ def _perl(
 def _ldirectord(interval: int) -> Callable[[Director, Path], AbstractContextManager[object]]:
     def watched(director: Director, folder: Path) -> AbstractContextManager[object]:
         file = folder / "www.cf"
-        file.write_text(_WWW.format(interval=interval))
+        file.write_text(_WWW.format(interval=interval, timeout=_TIMEOUT))
         return director.ldirectord(file)
 
     return watched

@@ -18,7 +18,7 @@ from tests.harness.waiting import wait_until
 from tests.lab.network import Host
 
 TIMEOUT = 5.0
-# Between two questions, in seconds; the guest's processors are slow and others need them too.
+# Between two questions, in seconds; the guest has one processor, and others need it too.
 PAUSE = 0.2
 STEADY_PAUSE = 0.1
 # IPVS goes on with a connection that it remembers, though its real server is gone: a port that is

@@ -180,7 +180,7 @@ class MonWithResident(HostMon):
         place = folder / "resident"
         surroundings = {**environment, "LVSALERT_SOCKET": str(place / "socket")}
         super().__init__(host, folder, configuration, surroundings)
-        self._resident = HostResident(host, place, self.syslog)
+        self._resident = HostResident(host, place, syslog=self.syslog, mon=self)
 
     def start(self) -> None:
         """Start both there; a resident that outlived a mon goes on."""

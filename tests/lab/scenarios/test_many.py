@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.lab.topology import Topology
 
 SERVICE = "-A -t 10.0.0.3:80 -s rr"
-# The emulated machine is slow and all of it happens at once: nothing here is about time.
+# All of it happens at once on one processor: nothing here is about time.
 PATIENCE = "--lock-timeout 600 --ipvsadm-timeout 120"
 
 
