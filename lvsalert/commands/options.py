@@ -234,6 +234,22 @@ def sections(command: click.Command) -> dict[str, list[click.Parameter]]:
 class _Command(click.Command):
     """A command whose help sorts its options, and ends with examples."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse words, the first of them as the long options that they are short for.
+
+        These are mon's. click looks for a short option among the long ones first, and for what else
+        may have been meant by it, which takes as long as all the rest of an alert's options.
+        """
+        by_word = {word: each for each in self.params for word in each.opts}
+        words, at = list(args), 0
+        while at < len(words) and isinstance(found := by_word.get(words[at]), EnvOption):
+            length = 1 if found.is_flag else 2
+            if at + length > len(words):
+                break
+            words[at] = max(found.opts, key=len)
+            at += length
+        return super().parse_args(ctx, words)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each section's options."""
         for title, options in sections(self).items():

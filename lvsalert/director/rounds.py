@@ -52,9 +52,13 @@ def keep(director: Director, round_: Round, virtuals: Sequence[str], seen: Seen)
 
 @contextlib.contextmanager
 def _writing(director: Director) -> Iterator[Ledger]:
-    """Open the ledger for one transaction."""
+    """Open the ledger for one transaction.
+
+    After a power failure a round need not be known, and so no disk is waited for.
+    """
     ledger = Ledger.open(director.state_dir)
     try:
+        ledger.relax()
         ledger.begin()
         yield ledger
         ledger.commit()

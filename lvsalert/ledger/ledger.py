@@ -132,6 +132,10 @@ class Ledger:
         """Close the file; what was not committed is dropped."""
         self._db.close()
 
+    def relax(self) -> None:
+        """Let what is written from now on be lost with the power, though not with a process."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
     def begin(self) -> None:
         """Begin a transaction that writes."""
         self._db.execute("BEGIN IMMEDIATE")
