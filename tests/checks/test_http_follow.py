@@ -14,7 +14,7 @@ from lvsalert.checks.http_answer import Body, Reader
 from lvsalert.commands import http_monitor
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Client, Misbehaving, Talk, refusing, replies
-from tests.harness.waiting import patience, wait_until
+from tests.harness.waiting import patience, short, wait_until
 from tests.monitors import failed, http, knowing, open_descriptors, reasons, run
 
 if TYPE_CHECKING:
@@ -148,16 +148,18 @@ def test_slowness_counts_from_the_first_request() -> None:
 
 
 def slowly(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what takes a second longer."""
+    """Return what takes as long as a server may."""
 
     def slow(*given: Any) -> Any:
-        threading.Event().wait(1)
+        threading.Event().wait(float(short()))
         return original(*given)
 
     return slow
 
 
-@pytest.mark.parametrize("limit", [("-t", "0.9"), ("--slow", "900")], ids=["time-out", "slow"])
+@pytest.mark.parametrize(
+    "limit", [("-t", short()), ("--slow", f"{short()}000")], ids=["time-out", "slow"]
+)
 def test_import_is_on_no_hosts_account(
     monkeypatch: pytest.MonkeyPatch, limit: tuple[str, str]
 ) -> None:
@@ -179,8 +181,11 @@ def test_redirect_is_followed_while_others_are_silent() -> None:
         refusing() as dead,
         Misbehaving(moves(replies(PAGE))) as moved,
     ):
-        found = reasons(http("--follow", "-t", "2", silent.place, moved.place, dead))
-    assert found == {silent.place: "timed out after 2 s, nothing came", dead: "Connection refused"}
+        found = reasons(http("--follow", "-t", short(), silent.place, moved.place, dead))
+    assert found == {
+        silent.place: f"timed out after {short()} s, nothing came",
+        dead: "Connection refused",
+    }
 
 
 def test_redirect_is_asked_of_the_address_that_gave_it() -> None:
@@ -261,7 +266,7 @@ def test_deadline_of_the_run_holds() -> None:
     with Misbehaving(moves(misbehaving.silent)) as moved, Misbehaving(replies(PAGE)) as good:
         outcome = http("--follow", "--deadline", "1", moved.place)
         assert (outcome.status, failed(outcome)) == (3, [])
-        found = reasons(http("--follow", "--deadline", "1", good.place, moved.place))
+        found = reasons(http("--follow", "--deadline", short(), good.place, moved.place))
     assert found == {moved.place: "no verdict: the run's deadline came first"}
 
 

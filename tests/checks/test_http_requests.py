@@ -12,6 +12,7 @@ from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Client, Misbehaving, Talk, replies
 from tests.harness.nginx import PAGE, Nginx, Site
 from tests.harness.places import free_port, join, open_folder
+from tests.harness.waiting import short
 from tests.monitors import PASSWORD, complaint, failed, http, knowing, reasons
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.harness.certificates import Authority, Certificate
 
+LATE = f"timed out after {short()} s"
 LOGIN = ("--user", "me")
 ADDRESSES = {"127.0.1.1": "IPv4", "::1": "IPv6"}
 GOOD_PAGE = OK + b"Content-Length: 10\r\n\r\ntest page\n"
@@ -168,7 +170,7 @@ def test_other_address_is_tried_where_the_first_refuses(
 
 def _time_for(reason: str) -> tuple[str, str]:
     """Return the option that gives a host as much time as its reason says, or enough."""
-    return ("-t", "2" if reason.startswith("timed out after 2 s") else "20")
+    return ("-t", short() if reason.startswith(LATE) else "60")
 
 
 def _drops(answer: bytes) -> Talk:
@@ -201,13 +203,13 @@ def _resets_in_body(client: Client) -> None:
 @pytest.mark.parametrize(
     ("talk", "reason"),
     [
-        (misbehaving.silent, "timed out after 2 s, nothing came"),
+        (misbehaving.silent, f"{LATE}, nothing came"),
         (misbehaving.closes_after_request, "closed without a word"),
-        (_says_two_bytes, "timed out after 2 s, the headers broke off after 2 bytes"),
+        (_says_two_bytes, f"{LATE}, the headers broke off after 2 bytes"),
         (misbehaving.truncated, "closed too early, the body broke off after 10 bytes"),
         (
             misbehaving.replies_and_stays(OK + b"Content-Length: 11\r\n\r\ntest page\n"),
-            "timed out after 2 s, the body broke off after 10 bytes",
+            f"{LATE}, the body broke off after 10 bytes",
         ),
         (replies(OK + b"X: y\r\n"), "closed too early, the headers broke off after 23 bytes"),
         (replies(OK + b"\r\ntest page\n"), ""),
@@ -305,7 +307,7 @@ def _resets_handshake(client: Client) -> None:
 @pytest.mark.parametrize(
     ("talk", "reason"),
     [
-        (misbehaving.silent, "timed out after 2 s, TLS did not come up"),
+        (misbehaving.silent, f"{LATE}, TLS did not come up"),
         (misbehaving.hears_and_closes, "closed too early, TLS did not come up"),
         (_resets_handshake, "connection reset, TLS did not come up"),
         (misbehaving.says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: wrong version number"),
@@ -315,7 +317,7 @@ def _resets_handshake(client: Client) -> None:
         ),
         (
             misbehaving.dribbles(b"\x16\x03\x03\x00\x7a" + bytes(100)),
-            "timed out after 2 s, TLS did not come up",
+            f"{LATE}, TLS did not come up",
         ),
     ],
 )

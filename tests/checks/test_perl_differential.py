@@ -24,7 +24,7 @@ from tests.harness.monitors import FPING, FTP, HTTP, Verdict, both
 from tests.harness.nginx import Nginx, Site
 from tests.harness.places import free_port, is_root, join, split
 from tests.harness.vsftpd import Vsftpd
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import short, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,7 @@ SAME = [
 def test_same_verdict(monitor: str, talk: Talk, options: list[str]) -> None:
     """The Perl monitor and ours agree about a server, good or misbehaving."""
     with Misbehaving(talk, HOST) as server:
-        perl, ours = both(monitor, "-p", str(server.port), "-t", "2", *options, HOST)
+        perl, ours = both(monitor, "-p", str(server.port), "-t", short(), *options, HOST)
     assert perl in (NO_ERROR, FAILED)
     assert ours == perl
 
@@ -154,7 +154,7 @@ def test_same_verdict_about_hosts_that_refuse(monitor: str, hosts: list[str]) ->
     """The summary has each host once, as it was written, in the order of characters."""
     with refusing("0.0.0.0") as place:
         _, port = split(place)
-        perl, ours = both(monitor, "-p", str(port), "-t", "2", *hosts)
+        perl, ours = both(monitor, "-p", str(port), "-t", short(), *hosts)
     assert perl == ((1, " ".join(sorted(set(hosts)))) if hosts else NO_ERROR)
     assert ours == perl
 
@@ -172,7 +172,7 @@ def test_same_verdict_about_a_mixed_group(folder: Path) -> None:
         Misbehaving(misbehaving.silent, "127.0.8.24", port=port),
     ):
         hosts = [*codes, "127.0.8.24", "127.0.8.25"]
-        perl, ours = both(HTTP, "-p", str(port), "-t", "2", *hosts)
+        perl, ours = both(HTTP, "-p", str(port), "-t", short(), *hosts)
     assert perl == (1, "127.0.8.23 127.0.8.24 127.0.8.25")
     assert ours == perl
 
@@ -197,7 +197,7 @@ def test_same_request(folder: Path, options: list[str], expected: Verdict) -> No
     )
     port = free_port(HOST)
     with Nginx(folder / "nginx", Site([join(HOST, port)], body)):
-        perl, ours = both(HTTP, "-p", str(port), "-t", "5", *options, HOST)
+        perl, ours = both(HTTP, "-p", str(port), "-t", "60", *options, HOST)
     assert perl == expected
     assert ours == perl
 

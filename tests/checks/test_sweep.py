@@ -20,7 +20,7 @@ from lvsalert.model import Result, State
 from tests.harness import misbehaving
 from tests.harness.misbehaving import Client, Misbehaving, refusing, unanswering
 from tests.harness.places import CHECKOUT, free_port, join, split
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import short, wait_until
 from tests.monitors import knowing, open_descriptors
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_address_that_leads_nowhere_is_a_failed_host(host: str, reason: str) -> 
     """Addresses that cannot be connected to are failures of their own hosts."""
     with Misbehaving(PAGE) as good:
         wanted = [Target(host, host, 80), *targets(good.place)]
-        results = swept(wanted, timeout=0.3)
+        results = swept(wanted, timeout=float(short()))
     assert results[1].state is State.GOOD
     assert results[0].state is State.FAILED
     assert re.search(reason, results[0].reason)
@@ -142,7 +142,7 @@ def test_second_address_is_tried_within_the_time_of_the_host() -> None:
             Misbehaving(PAGE, "::1", port=port),
             knowing({"www.example.com": ["127.0.0.1", "::1"]}),
         ):
-            results = swept(targets("www.example.com", port=port), timeout=1.0)
+            results = swept(targets("www.example.com", port=port), timeout=float(short()))
     assert reasons(results) == [""]
 
 
@@ -177,7 +177,7 @@ def test_second_address_does_not_wait_behind_other_hosts() -> None:
         wanted = [Target("www.example.com", "www.example.com", port)]
         # Looked up before the silent ones are begun, as a numeric address would be.
         patient = targets(silent.place)
-        results = swept([*wanted, *patient, *patient], timeout=0.4, concurrency=1)
+        results = swept([*wanted, *patient, *patient], timeout=float(short()), concurrency=1)
     assert results[0].state is State.GOOD
 
 
@@ -189,9 +189,9 @@ def test_name_that_hangs_holds_up_nobody() -> None:
         knowing({"www.example.com": ["127.0.0.1"]}, hanging),
     ):
         wanted = targets(*hanging, "www.example.com", "nobody.example.com", port=good.port)
-        results = swept(wanted, timeout=0.3, lookups=2)
+        results = swept(wanted, timeout=float(short()), lookups=2)
     assert reasons(results) == [
-        *(f"{name}: look-up timed out after 0.3 s" for name in hanging),
+        *(f"{name}: look-up timed out after {short()} s" for name in hanging),
         "",
         "nobody.example.com: Name or service not known",
     ]

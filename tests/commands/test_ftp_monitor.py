@@ -13,6 +13,7 @@ from tests.harness.misbehaving import Client, Misbehaving, Talk, refusing, says,
 from tests.harness.misbehaving import ftp as serves
 from tests.harness.places import free_port, is_root, join, open_folder
 from tests.harness.vsftpd import CONTENT, FILE, Vsftpd
+from tests.harness.waiting import short
 from tests.monitors import PASSWORD, failed, ftp, knowing, reasons
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.harness.certificates import Authority
 
 GOOD = ""
-LATE = "timed out after 2 s"
+LATE = f"timed out after {short()} s"
 PLAIN: tuple[str, ...] = ()
 LOGIN = ("--user", "me")
 
@@ -155,7 +156,7 @@ def zoo(request: pytest.FixtureRequest) -> Iterator[Zoo]:
         places["refuses"] = servers.enter_context(refusing(address))
         places["never accepts"] = servers.enter_context(unanswering(address))
         verdicts = {
-            way: reasons(ftp("-t", "2", *way, *places.values(), environ=PASSWORD))
+            way: reasons(ftp("-t", short(), *way, *places.values(), environ=PASSWORD))
             for way in (PLAIN, LOGIN)
         }
         yield Zoo(places, verdicts)
@@ -204,7 +205,7 @@ def test_step_that_goes_wrong_is_named(answers: dict[bytes, bytes], reason: str)
         Misbehaving(script({**WELCOME, **answers})) as server,
         Misbehaving(script({**WELCOME, b"TYPE": b"550 Out of paper.\r\n"})) as other,
     ):
-        options = ("-t", "2", *LOGIN, *path)
+        options = ("-t", short(), *LOGIN, *path)
         found = reasons(ftp(*options, server.place, other.place, environ=PASSWORD))
     assert found.get(server.place, GOOD).startswith(reason)
     assert (server.place in found) == bool(reason)

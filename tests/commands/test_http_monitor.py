@@ -12,6 +12,7 @@ from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Client, Misbehaving, Talk, refusing, replies, unanswering
 from tests.harness.nginx import Nginx, Site, serving
 from tests.harness.places import free_port, join
+from tests.harness.waiting import short
 from tests.monitors import PASSWORD, failed, http, reasons
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = ""
-LATE = "timed out after 2 s"
+LATE = f"timed out after {short()} s"
 PLAIN: tuple[str, ...] = ()
 FOLLOWING = ("--follow",)
 REQUESTS = ("--user", "me")
@@ -127,7 +128,7 @@ def zoo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         places["refuses"] = servers.enter_context(refusing(address))
         places["never accepts"] = servers.enter_context(unanswering(address))
         verdicts = {
-            way: reasons(http("-t", "2", *way, *places.values(), environ=PASSWORD))
+            way: reasons(http("-t", short(), *way, *places.values(), environ=PASSWORD))
             for way in (PLAIN, FOLLOWING, REQUESTS)
         }
         yield Zoo(places, verdicts)
@@ -198,7 +199,7 @@ def test_options_mean_the_same_on_all_ways(
     talk = misbehaving.replies_and_stays(answer) if framed else replies(answer)
     with Misbehaving(talk) as server:
         verdicts = [
-            reasons(http("-t", "2", *options, *way, server.place, environ=PASSWORD))
+            reasons(http("-t", short(), *options, *way, server.place, environ=PASSWORD))
             for way in (PLAIN, FOLLOWING, REQUESTS)
         ]
     for found in verdicts:
@@ -243,7 +244,7 @@ def test_a_proxy_is_asked_for_a_whole_url(folder: Path) -> None:
     proxy, page, other = (join("127.0.0.1", free_port()) for _ in range(3))
     forward = Site([proxy], "location / { proxy_pass http://$http_host; }")
     with Nginx(folder / "nginx", forward, Site([page])):
-        asked = ("-m", "^HTTP.* 200.*test page", "-t", "5", proxy)
+        asked = ("-m", "^HTTP.* 200.*test page", "-t", "60", proxy)
         assert failed(http("-u", f"http://{page}/index.html?a=b", *asked)) == []
         assert reasons(http("-u", f"http://{other}/", *asked)) == {
             proxy: "status 502 is not accepted"

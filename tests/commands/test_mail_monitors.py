@@ -12,6 +12,7 @@ import pytest
 from tests.harness import mail, misbehaving
 from tests.harness.misbehaving import Client, Misbehaving, refusing, says
 from tests.harness.places import free_port, is_root, split
+from tests.harness.waiting import short
 from tests.monitors import asked, complaint, failed, reasons
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 LOGIN = {"LVSALERT_PASSWORD": mail.PASSWORD}
 WRONG = {"LVSALERT_PASSWORD": "let me in"}
-LATE = "timed out after 2 s"
+LATE = f"timed out after {short()} s"
 CLOSED = "no greeting: closed without a word"
 RESET = "no greeting: connection reset"
 
@@ -178,7 +179,7 @@ def found(request: pytest.FixtureRequest) -> Iterator[dict[str, str | None]]:
                 for name, case in CASES.items()
                 if (case.monitor, case.options) == way
             }
-            outcome = asked(way[0], "-t", "2", *way[1], *mine.values(), environ=WRONG)
+            outcome = asked(way[0], "-t", short(), *way[1], *mine.values(), environ=WRONG)
             why = reasons(outcome)
             told |= {name: why.get(place) for name, place in mine.items()}
         yield told
@@ -262,7 +263,7 @@ def _hung(server: Program, monitor: str, place: str) -> str:
     group = os.getpgid(server.pid)
     os.killpg(group, signal.SIGSTOP)
     try:
-        return reasons(asked(monitor, "-t", "1", place))[place]
+        return reasons(asked(monitor, "-t", short(), place))[place]
     finally:
         os.killpg(group, signal.SIGCONT)
 
@@ -283,7 +284,7 @@ def test_dovecot(folder_of: Path, authority: Authority, protocol: str) -> None:
         assert "uthentication failed" in refused
         unknown = reasons(asked(monitor, "--tls", over_tls))[over_tls]
         assert unknown == "TLS: unable to get local issuer certificate"
-        assert _hung(server, monitor, place) == "timed out after 1 s, no greeting"
+        assert _hung(server, monitor, place) == f"{LATE}, no greeting"
         assert failed(asked(monitor, place)) == []
     assert reasons(asked(monitor, place)) == {place: "Connection refused"}
 
@@ -297,7 +298,7 @@ def test_exim(folder_of: Path, authority: Authority) -> None:
         assert failed(asked("smtp.monitor", *trusted, place)) == []
         unknown = reasons(asked("smtp.monitor", "--starttls", place))[place]
         assert unknown == "TLS: unable to get local issuer certificate"
-        assert _hung(server, "smtp.monitor", place) == "timed out after 1 s, no greeting"
+        assert _hung(server, "smtp.monitor", place) == f"{LATE}, no greeting"
     assert reasons(asked("smtp.monitor", place)) == {place: "Connection refused"}
 
 
@@ -308,7 +309,7 @@ def test_leafnode(folder_of: Path) -> None:
         assert failed(asked("nntp.monitor", place)) == []
         missing = reasons(asked("nntp.monitor", "-g", "no.such.group", place))[place]
         assert missing == "GROUP: 411 No such group"
-        assert _hung(server, "nntp.monitor", place) == "timed out after 1 s, no greeting"
+        assert _hung(server, "nntp.monitor", place) == f"{LATE}, no greeting"
     assert reasons(asked("nntp.monitor", place)) == {place: "Connection refused"}
 
 
@@ -317,9 +318,9 @@ def test_telnetd(folder_of: Path) -> None:
     place = f"127.0.0.1:{free_port()}"
     with mail.telnetd(folder_of, place) as server:
         assert failed(asked("telnet.monitor", place)) == []
-        other = reasons(asked("telnet.monitor", "-t", "1", "-l", "/assword:/", place))[place]
-        assert other == "timed out after 1 s, no prompt"
-        assert _hung(server, "telnet.monitor", place) == "timed out after 1 s, nothing came"
+        other = reasons(asked("telnet.monitor", "-t", short(), "-l", "/assword:/", place))[place]
+        assert other == f"{LATE}, no prompt"
+        assert _hung(server, "telnet.monitor", place) == f"{LATE}, nothing came"
     assert reasons(asked("telnet.monitor", place)) == {place: "Connection refused"}
 
 
@@ -334,5 +335,7 @@ def test_a_client_s_certificate_is_shown(authority: Authority, tmp_path: Path) -
         trusted = ("--tls", "--cacert", str(authority.cacert))
         mine = ("--cert", str(shown.chain), "--key", str(shown.key))
         assert failed(asked("imap.monitor", *trusted, *mine, server.place)) == []
-        assert failed(asked("imap.monitor", "-t", "2", *trusted, server.place)) == [server.place]
+        assert failed(asked("imap.monitor", "-t", short(), *trusted, server.place)) == [
+            server.place
+        ]
     assert split(server.place)[0] == "127.0.0.1"

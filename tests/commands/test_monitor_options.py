@@ -12,6 +12,7 @@ from lvsalert.commands.options import EnvOption, Surroundings
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Misbehaving, refusing, replies
 from tests.harness.places import free_port, join
+from tests.harness.waiting import short
 from tests.monitors import PASSWORD, complaint, failed, ftp, http, knowing, reasons, run
 
 if TYPE_CHECKING:
@@ -347,7 +348,7 @@ def test_deadline_after_some_verdicts_counts_the_rest_as_failed(options: tuple[s
         knowing({}, ["hangs.example.com"]),
     ):
         hosts = [silent.place, "hangs.example.com", good.place]
-        outcome = http("--deadline", "1", *options, *hosts, environ=PASSWORD)
+        outcome = http("--deadline", short(), *options, *hosts, environ=PASSWORD)
     late = "no verdict: the run's deadline came first"
     assert reasons(outcome) == {silent.place: late, "hangs.example.com": late}
 
@@ -356,8 +357,8 @@ def test_deadline_after_some_verdicts_counts_the_rest_as_failed(options: tuple[s
 def test_name_that_hangs_is_a_failure_in_its_own_time(options: tuple[str, ...]) -> None:
     """A look-up that does not end fails its host, and the run ends all the same."""
     with Misbehaving(PAGE) as good, knowing({}, ["hangs.example.com"]):
-        outcome = http("-t", "0.4", *options, "hangs.example.com", good.place, environ=PASSWORD)
-    late = "hangs.example.com: look-up timed out after 0.4 s"
+        outcome = http("-t", short(), *options, "hangs.example.com", good.place, environ=PASSWORD)
+    late = f"hangs.example.com: look-up timed out after {short()} s"
     assert reasons(outcome) == {"hangs.example.com": late}
 
 

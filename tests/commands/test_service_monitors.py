@@ -17,6 +17,7 @@ from tests.harness import misbehaving, services
 from tests.harness.datagrams import answering
 from tests.harness.misbehaving import Misbehaving, refusing
 from tests.harness.places import free_port, is_root
+from tests.harness.waiting import short
 from tests.monitors import asked, complaint, failed, reasons
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 RIGHT = {"LVSALERT_PASSWORD": services.PASSWORD, "LVSALERT_SECRET": services.SECRET}
 WRONG = {"LVSALERT_PASSWORD": "let me in", "LVSALERT_SECRET": services.SECRET}
-LATE = "timed out after 2 s"
+LATE = f"timed out after {short()} s"
 ME = ("--user", services.USER)
 ADMIN = ("--user", f"cn={services.USER},{services.BASE}")
 HERE = ("--base", services.BASE)
@@ -120,7 +121,7 @@ def test_the_real_server_is_judged(monitor: str, folder: Path, authority: Author
     first = WAYS[monitor][0]
 
     def why(way: Way) -> str:
-        outcome = asked(monitor, "-t", "2", *way.options, place, environ=way.environ)
+        outcome = asked(monitor, "-t", short(), *way.options, place, environ=way.environ)
         return reasons(outcome).get(place, "")
 
     with _server(monitor, folder, place, authority) as server:
@@ -129,7 +130,7 @@ def test_the_real_server_is_judged(monitor: str, folder: Path, authority: Author
         group = os.getpgid(server.pid)
         os.killpg(group, signal.SIGSTOP)
         try:
-            assert why(first).startswith(("timed out after 2 s", "search: timed out", "log-in: t"))
+            assert why(first).startswith((LATE, "search: timed out", "log-in: t"))
         finally:
             os.killpg(group, signal.SIGCONT)
         assert why(first) == ""
@@ -172,9 +173,11 @@ def test_silence_and_nonsense_are_no_answer(monitor: str, address: str) -> None:
         answering(lambda *_: [], [address]) as (silent,),
         answering(lambda *_: [b""], [address]) as (empty,),
     ):
-        found = reasons(asked(monitor, "-t", "1", *OPTIONS[monitor], silent, empty, environ=RIGHT))
-    assert found[silent] == "timed out after 1 s, no answer"
-    assert found[empty].startswith(("timed out after 1 s, no answer", "not "))
+        found = reasons(
+            asked(monitor, "-t", short(), *OPTIONS[monitor], silent, empty, environ=RIGHT)
+        )
+    assert found[silent] == f"{LATE}, no answer"
+    assert found[empty].startswith((f"{LATE}, no answer", "not "))
 
 
 @pytest.mark.parametrize("monitor", BY_DATAGRAM)
@@ -195,7 +198,7 @@ def test_a_lost_question_is_asked_again() -> None:
         return [b"SIP/2.0 200 OK\r\n" + call + b"\r\n\r\n"] if len(heard) > 1 else []
 
     with answering(second) as (place,):
-        assert failed(asked("sip.monitor", "-t", "10", place)) == []
+        assert failed(asked("sip.monitor", "-t", "60", place)) == []
     assert len(heard) == 2
     assert heard[0] == heard[1]
 
@@ -209,10 +212,10 @@ def test_an_answer_to_another_question_is_passed_over() -> None:
         return [stray, b"SIP/2.0 503 Busy\r\n" + call + b"\r\n\r\n"]
 
     with answering(both) as (busy,), answering(lambda *_: [stray]) as (astray,):
-        found = reasons(asked("sip.monitor", "-t", "1", busy, astray))
+        found = reasons(asked("sip.monitor", "-t", short(), busy, astray))
     assert found == {
         busy: "answer: SIP/2.0 503 Busy",
-        astray: "timed out after 1 s, no answer to the question",
+        astray: f"{LATE}, no answer to the question",
     }
 
 
@@ -229,11 +232,11 @@ def test_what_is_no_such_server_fails(monitor: str) -> None:
     with contextlib.ExitStack() as servers:
         places = [servers.enter_context(Misbehaving(talk)).place for talk in talks]
         dead = servers.enter_context(refusing())
-        options = ("-t", "1", *OPTIONS[monitor])
+        options = ("-t", short(), *OPTIONS[monitor])
         found = reasons(asked(monitor, *options, *places, dead, environ=RIGHT))
     assert set(found) == {*places, dead}
     assert found[dead] == "Connection refused"
-    assert "timed out after 1 s" in found[places[0]]
+    assert LATE in found[places[0]]
 
 
 def test_an_ldap_server_that_goes_in_between_leaves_nothing_open(

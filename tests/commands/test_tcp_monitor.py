@@ -11,6 +11,7 @@ import pytest
 from tests.harness import misbehaving
 from tests.harness.misbehaving import Client, Misbehaving, refusing, says, unanswering
 from tests.harness.places import join, split
+from tests.harness.waiting import short
 from tests.monitors import complaint, failed, reasons, run, tcp
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.harness.certificates import Authority
 
+LATE = f"timed out after {short()} s"
 ADDRESSES = ("127.0.0.1", "::1")
 
 
@@ -63,26 +65,26 @@ def places(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 def test_a_connection_is_enough(places: dict[str, str]) -> None:
     """Whoever takes the connection is good, whatever comes then."""
-    found = reasons(tcp("-t", "1", *places.values()))
+    found = reasons(tcp("-t", short(), *places.values()))
     assert found == {
         places["refuses"]: "Connection refused",
-        places["never accepts"]: "timed out after 1 s, no connection",
+        places["never accepts"]: f"{LATE}, no connection",
     }
 
 
 def test_a_match_has_to_be_found(places: dict[str, str]) -> None:
     """With -m the answer decides, and each way to leave it out has its reason."""
-    found = reasons(tcp("-t", "1", "-m", "^220 ", *places.values()))
+    found = reasons(tcp("-t", short(), "-m", "^220 ", *places.values()))
     named = {name: found.get(place) for name, place in places.items()}
     assert named == {
         "greets": None,
-        "silent": "timed out after 1 s, nothing came",
+        "silent": f"{LATE}, nothing came",
         "closes": "closed without a word",
         "endless": "no match in 65536 bytes",
-        "binary": "timed out after 1 s, no match",
-        "late": "timed out after 1 s, no match",
+        "binary": f"{LATE}, no match",
+        "late": f"{LATE}, no match",
         "refuses": "Connection refused",
-        "never accepts": "timed out after 1 s, no connection",
+        "never accepts": f"{LATE}, no connection",
     }
 
 
@@ -100,9 +102,9 @@ def test_what_is_sent_and_its_end_arrive(address: str, sent: str) -> None:
     wanted = sent.replace(r"\n", "\n")
     with Misbehaving(echo_after_the_end, address) as server:
         assert (
-            failed(tcp("-t", "5", "--send", sent, "-m", f"you said {wanted}", server.place)) == []
+            failed(tcp("-t", "60", "--send", sent, "-m", f"you said {wanted}", server.place)) == []
         )
-        assert failed(tcp("-t", "5", "--send", sent, "-m", "else", server.place)) == [server.place]
+        assert failed(tcp("-t", "60", "--send", sent, "-m", "else", server.place)) == [server.place]
 
 
 def greets_at_length(client: Client) -> None:
@@ -116,16 +118,16 @@ def greets_at_length(client: Client) -> None:
 OVER_TLS = {
     "greets": (says(b"* OK ready\r\n"), None),
     "at length": (greets_at_length, None),
-    "refuses": (says(b"* BYE busy\r\n"), "timed out after 1 s, no match"),
+    "refuses": (says(b"* BYE busy\r\n"), f"{LATE}, no match"),
     "closes": (misbehaving.closes, "closed without a word"),
-    "silent": (misbehaving.silent, "timed out after 1 s, nothing came"),
+    "silent": (misbehaving.silent, f"{LATE}, nothing came"),
     "talkative": (says(b"spam " * 20000), "no match in 65536 bytes"),
     "resets": (misbehaving.resets, "connection reset, nothing came"),
 }
 WITHOUT_TLS = {
     "plain": (says(b"* OK ready\r\n"), "TLS: wrong version number"),
     "hangs up": (misbehaving.hears_and_closes, "closed too early, TLS did not come up"),
-    "is silent": (misbehaving.silent, "timed out after 1 s, TLS did not come up"),
+    "is silent": (misbehaving.silent, f"{LATE}, TLS did not come up"),
 }
 
 
@@ -141,9 +143,9 @@ def test_a_greeting_over_tls_has_to_be_found(authority: Authority, address: str)
                 places.append(server.place)
                 wanted |= {} if reason is None else {server.place: reason}
         dead = servers.enter_context(refusing(address))
-        found = reasons(tcp("-t", "1", "--tls", "-m", r"\* OK", *places, dead))
+        found = reasons(tcp("-t", short(), "--tls", "-m", r"\* OK", *places, dead))
         assert found == {**wanted, dead: "Connection refused"}
-        good = reasons(tcp("-t", "1", "--tls", *places))
+        good = reasons(tcp("-t", short(), "--tls", *places))
     assert set(good) == set(places[len(OVER_TLS) :])
 
 

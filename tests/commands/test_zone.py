@@ -10,6 +10,7 @@ import pytest
 from tests.harness import misbehaving
 from tests.harness.misbehaving import Misbehaving, Talk, ftp, refusing, replies, says
 from tests.harness.namespace import network_namespace
+from tests.harness.waiting import short
 from tests.monitors import asked, reasons
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def _smtp(client: misbehaving.Client) -> None:
     client.send(b"250 hello\r\n")
 
 
+LATE = f"timed out after {short()} s"
 # A server of a database or a directory only has to be reached: what it says shows that it was.
 NONSENSE = misbehaving.ssh_banner
 CASES = {
@@ -52,9 +54,7 @@ CASES = {
     "nntp.monitor": Case((), says(b"200 ready\r\n")),
     "telnet.monitor": Case(("-l", "/login/"), says(b"login: ")),
     "sip.monitor": Case(("--tcp",), NONSENSE, "not SIP: SSH-2.0"),
-    "dns.monitor": Case(
-        ("-t", "2", "--tcp", "--query", "a.example"), NONSENSE, "timed out after 2 s"
-    ),
+    "dns.monitor": Case(("-t", short(), "--tcp", "--query", "a.example"), NONSENSE, LATE),
     "ldap.monitor": Case((), NONSENSE, "log-in: "),
     "mysql.monitor": Case(ME, NONSENSE, "log-in: Packet sequence number wrong"),
     "pgsql.monitor": Case(ME, NONSENSE, "log-in: TLS: wrong version number"),
@@ -103,18 +103,20 @@ def test_a_server_on_a_link_is_asked_over_udp(
             server.bind(("fe80::1", 0, 0, socket.if_nametoindex("lo")))
             place = f"[{LINK_LOCAL}]:{server.getsockname()[1]}"
             with refusing(LINK_LOCAL) as dead:
-                outcome = asked(monitor, "-t", "1", *options, place, dead, environ=SECRETS)
+                outcome = asked(monitor, "-t", short(), *options, place, dead, environ=SECRETS)
                 found = reasons(outcome)
                 return server.recv(65536), {"late": found[place], "dead": found[dead]}
 
     heard, found = link.run(both)
     assert heard
-    assert found == {"late": "timed out after 1 s, no answer", "dead": "Connection refused"}
+    assert found == {"late": f"{LATE}, no answer", "dead": "Connection refused"}
 
 
 def test_a_host_on_a_link_is_pinged(link: Namespace) -> None:
     """The address that is there answers, another one of the link does not."""
     found = link.run(
-        lambda: reasons(asked("fping.monitor", "-t", "300", "-r", "0", LINK_LOCAL, "fe80::2%lo"))
+        lambda: reasons(
+            asked("fping.monitor", "-t", f"{short()}000", "-r", "0", LINK_LOCAL, "fe80::2%lo")
+        )
     )
     assert found.keys() == {"fe80::2%lo"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tests.harness import misbehaving
 from tests.harness.misbehaving import OK, Talk, ftp, replies
 from tests.harness.monitors import FPING, FTP, HTTP, Verdict
+from tests.harness.waiting import short
 
 HOST = "127.0.8.1"
 NO_ERROR = (0, "")
@@ -34,7 +35,7 @@ class Difference:
     perl: Verdict
     ours: Verdict
     talk: Talk = PAGE
-    options: tuple[str, ...] = ("-t", "2")
+    options: tuple[str, ...] = ("-t", short())
     host: str = HOST
 
 

@@ -8,6 +8,7 @@ that only a hang reaches them, also where the machine becomes slower after the u
 from __future__ import annotations
 
 import functools
+import math
 import os
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ IN_GUEST = "LVSALERT_LAB_GUEST"
 
 _TRIES = 5
 _PATIENCE = 1500
+_SHORT = 24
 # In a guest a start takes so long that what else there is to wait for, such as mon's interval,
 # hardly counts; and a hang there is not to take the time that all the other tests need.
 _PATIENCE_IN_GUEST = 400
@@ -48,6 +50,15 @@ def patience(starts: float | None = None) -> float:
     if starts is None:
         starts = _PATIENCE_IN_GUEST if IN_GUEST in os.environ else _PATIENCE
     return starts * unit()
+
+
+@functools.lru_cache(1)
+def short() -> str:
+    """Return whole seconds in which a living server answers here, however busy the machine is.
+
+    That is the time-out for a check of servers of which some are silent.
+    """
+    return str(max(1, math.ceil(_SHORT * unit())))
 
 
 def wait_until(

@@ -13,6 +13,7 @@ import pytest
 from lvsalert import __version__
 from tests.harness.debian import RELEASES, System, copy_checkout, system
 from tests.harness.places import CHECKOUT
+from tests.harness.waiting import short
 
 NEXT = "9.0"
 UNITS = "lvsalert.socket lvsalert.service mon.service"
@@ -118,10 +119,8 @@ def _plugins_judge(debian: System) -> None:
         ("fping.monitor -r 0", "192.0.2.1"),
         ("http.monitor --follow", "192.0.2.1"),
     ):
-        script = f"/usr/lib/lvsalert/mon.d/{plugin} -t 2 192.168.0.1 {dead}"
-        done = debian.run(
-            "sh", "-c", script.replace("-t 2", "-t 900" if "fping" in plugin else "-t 2")
-        )
+        script = f"/usr/lib/lvsalert/mon.d/{plugin} -t {short()} 192.168.0.1 {dead}"
+        done = debian.run("sh", "-c", script)
         assert (done.returncode, done.stdout.split("\n")[0]) == (1, dead), done.stdout
 
 

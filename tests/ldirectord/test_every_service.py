@@ -91,7 +91,10 @@ class Scene(NamedTuple):
 
     def text(self) -> str:
         """Return the file."""
-        text = "checkinterval = 20\nchecktimeout = 3\nnegotiatetimeout = 3\n"
+        # All of them are checked at once, by as many interpreters, beside their servers.
+        limit = math.ceil(patience(36))
+        text = f"checkinterval = {7 * limit}\n"
+        text += f"checktimeout = {limit}\nnegotiatetimeout = {limit}\n"
         for name, virtual in self.virtuals.items():
             text += f"virtual = {virtual.rpartition(' ')[2]}\n"
             text += "".join(f"    real = {each} masq\n" for each in self.servers(name).values())
