@@ -26,13 +26,15 @@ def round_of(call: AlertCall, given: Mapping[str, Any], options: Mapping[str, st
     """Return a success that mon reports as a round, None for all else.
 
     It asks for the same as another one whose options, hosts and director's file are the same. None
-    where a name is among them.
+    where a name is among those that it puts in.
     """
     is_success = call.event is Event.UP and not call.by_hand and not call.retval
     if not is_success or given["dry_run"]:
         return None
-    named = [*given["virtual"].split(), *call.hosts, *given["reserve"]]
-    named += [given[each] for each in ("real_server", "fallback") if given[each] is not None]
+    real_server, fallback = given["real_server"], given["fallback"]
+    named = [*given["virtual"].split(), *given["reserve"]]
+    named += call.hosts if real_server is None else [real_server]
+    named += [] if fallback is None else [fallback]
     if not all(map(_PLAIN.fullmatch, named)):
         return None
     words = [__version__, *call[1:3], *call.hosts, str(call.is_recovery)]

@@ -17,15 +17,14 @@ from lvsalert.commands import entry, lvs_director, report_html
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import mon_option
 from lvsalert.commands.monitoring import Repeated
-from lvsalert.commands.options import PREFIX, WHERE, Parsed, command, option
+from lvsalert.commands.options import WHERE, Parsed, command, option
 from lvsalert.commands.stub import is_monitor, leave_signals
 from lvsalert.commands.table_options import door_of, table_options
 from lvsalert.commands.together import run_together
 from lvsalert.director import metrics
 from lvsalert.director.outside import Inside, need_outside, stay_inside, work_for
 from lvsalert.errors import NotDoneError, UsageError
-from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
-from lvsalert.ledger.database import Holder
+from lvsalert.ledger.database import hold_what_is_opened
 from lvsalert.mon import client
 from lvsalert.mon.plugins import PLUGINS
 from lvsalert.resident import exporter, watched, wire
@@ -99,6 +98,7 @@ def serve_command(
     # From its socket on it takes calls at once.
     listener = _listener(path)
     stay_inside()
+    hold_what_is_opened()
     leave_signals()
     calls, called = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     noted, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -117,7 +117,7 @@ def serve_command(
             each.close()
         exporter.export(heard, Counts(), places, _pages(given))
 
-    execute = functools.partial(_execute, called=called, notes=notes, holder=Holder())
+    execute = functools.partial(_execute, called=called, notes=notes)
     with listener, calls, called, noted, heard:
         server = Server(listener, execute, calls, watch)
         server.serve(notes, export if places else None)
@@ -165,7 +165,7 @@ def _warm_up() -> None:
         import_module(name)
 
 
-def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes, holder: Holder) -> None:
+def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes) -> None:
     """Run plug-ins in this process, and answer them.
 
     A check that is to be repeated is ``called`` out to the watcher. What has to be done outside is
@@ -191,8 +191,6 @@ def _execute(calls: Sequence[Call], *, called: socket.socket, notes: Notes, hold
             entry.run_for(call.program, call.argv, call.stdin, emit)
         except (OSError, Inside):
             call.give_up()
-    if any(call.program.endswith(".alert") for call in calls):
-        holder.hold(os.environ.get(f"{PREFIX}STATE_DIR") or DEFAULT_STATE_DIR)
 
 
 def _tell_watched(call: Call, called: socket.socket) -> None:

@@ -16,6 +16,8 @@ _VERSION = 10
 # How long a writer waits for a reader that has to recover the file after a kill, in seconds.
 _BUSY_SECONDS = 2.0
 
+_holders: list[Holder] = []
+
 # What SQLite says of a file whose tables are not those that its version promises.
 _MISFITS = ("no such table", "no such column", "has no column named", "Could not decode to UTF-8")
 
@@ -57,6 +59,8 @@ def connect(state_dir: str, schemas: Sequence[str]) -> sqlite3.Connection:
         raise LedgerError(f"{path}: {error.strerror}") from None
     except sqlite3.Error as error:
         raise ledger_error(path, error) from None
+    for each in _holders:
+        each.hold(state_dir)
     return connection
 
 
@@ -84,6 +88,11 @@ class Holder:
             with contextlib.suppress(LedgerError):
                 found = connect_to_read(state_dir)
                 self._held = None if found is None else (found, file)
+
+
+def hold_what_is_opened() -> None:
+    """Hold the last database that is opened to write, in each process that this one becomes."""
+    _holders.append(Holder())
 
 
 def _identity(path: str) -> tuple[int, int] | None:

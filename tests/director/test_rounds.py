@@ -199,6 +199,16 @@ def test_a_name_is_looked_up_each_time(watched: Watched) -> None:
         assert not watched.is_glance(hosts="web1 192.0.2.2")
 
 
+def test_a_real_server_s_alert_looks_up_no_host(watched: Watched) -> None:
+    """With -R the group's hosts are only read in the summary, and may have names."""
+    options = ("--real-server", "192.0.2.1")
+    watched.check(*options, hosts="web1 web2")
+    assert watched.is_glance(*options, hosts="web1 web2")
+    watched.names["web3"] = ["192.0.2.2"]
+    for _ in range(2):
+        assert not watched.is_glance("--real-server", "web3", hosts="web1 web2")
+
+
 def test_a_state_directory_that_is_gone_is_noticed(watched: Watched) -> None:
     """What cannot be read is no glance, and the check goes on without memory."""
     for part in watched.state.iterdir():

@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # The emulator finds code that it translated again only at the same address; any clock but the
 # processor's own is a device to ask; and what keeps attackers out costs most where it is emulated.
 QUICK = "norandmaps clocksource=tsc tsc=reliable no_timer_check mitigations=off init_on_alloc=0"
-# What guards the kernel against itself, and longer addresses, cost a tenth and are nobody's concern.
+# What guards the kernel against itself, and longer addresses, cost a tenth and nobody needs them.
 CPU = "max,-smap,-smep,-la57"
 # The guest's time is what its processor did, a nanosecond an instruction, and this machine's where
 # it has nothing to do. So what a program takes there is the same on any machine, whatever else that
