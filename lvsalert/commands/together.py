@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lvsalert.commands import entry, lvs_alert
+from lvsalert.commands.alert_told import Understood
 from lvsalert.commands.table_options import lookup
 from lvsalert.director.outside import Inside
 
@@ -69,9 +70,9 @@ class _Clock:
 
 def _understood(
     calls: Sequence[Call], clock: _Clock
-) -> tuple[list[tuple[Call, lvs_alert.Understood]], list[Call]]:
+) -> tuple[list[tuple[Call, Understood]], list[Call]]:
     """Return the alerts that can share a step, in their order, and those that cannot."""
-    shared: list[tuple[Call, lvs_alert.Understood]] = []
+    shared: list[tuple[Call, Understood]] = []
     alone: list[Call] = []
     for number, call in enumerate(calls):
         try:
@@ -85,10 +86,10 @@ def _understood(
         except Exception:
             alone.append(call)
             continue
-        if not (isinstance(alert, lvs_alert.Understood) or shared):
+        if not (isinstance(alert, Understood) or shared):
             ended = lvs_alert.finished(alert)
             call.answer(ended.status, *entry.encoded(ended))
-        elif isinstance(alert, lvs_alert.Understood) and _go_with(shared, call, alert):
+        elif isinstance(alert, Understood) and _go_with(shared, call, alert):
             alert.asked = alert.asked._replace(lookup=clock.lookup)
             shared.append((call, alert))
         else:
@@ -97,9 +98,7 @@ def _understood(
     return shared, alone
 
 
-def _go_with(
-    shared: Sequence[tuple[Call, lvs_alert.Understood]], call: Call, alert: lvs_alert.Understood
-) -> bool:
+def _go_with(shared: Sequence[tuple[Call, Understood]], call: Call, alert: Understood) -> bool:
     """Return whether an alert can be made in one step with those before it."""
     if not shared:
         return True
