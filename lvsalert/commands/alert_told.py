@@ -9,7 +9,7 @@ from lvsalert.commands.entry import Outcome
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import director_of
 from lvsalert.director import alert, rounds
-from lvsalert.director.reconcile import describe
+from lvsalert.director.changes import describe
 from lvsalert.errors import LvsalertError
 from lvsalert.mon.report import printable
 

@@ -22,7 +22,7 @@ from lvsalert.commands.table_options import (
     user_name,
 )
 from lvsalert.director import sync, undo
-from lvsalert.director.reconcile import describe
+from lvsalert.director.changes import describe
 from lvsalert.errors import NotDoneError
 from lvsalert.ipvs.defaults import DEFAULT_STATE_DIR
 from lvsalert.ldirectord.file import load

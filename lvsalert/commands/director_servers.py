@@ -22,7 +22,8 @@ from lvsalert.commands.table_options import (
     user_name,
 )
 from lvsalert.director import drain, status
-from lvsalert.director.reconcile import Director, describe
+from lvsalert.director.changes import describe
+from lvsalert.director.reconcile import Director
 from lvsalert.director.status import Status
 from lvsalert.errors import LvsalertError, UsageError
 from lvsalert.ipvs.ipvsadm import Ipvsadm

@@ -1,19 +1,26 @@
-"""lvs-director start, stop, reload and mon-config: the table from one file."""
+"""lvs-director start, stop and reload: the table from one file."""
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 import click
 
 from lvsalert.commands import status_text
 from lvsalert.commands.agreement import agree_options, variables_of
+from lvsalert.commands.director_file import (
+    accepted_of,
+    left_out,
+    loaded,
+    warnings_of,
+    watches_in,
+)
 from lvsalert.commands.entry import Outcome
+from lvsalert.commands.first_checks import first_checks
+from lvsalert.commands.ip_forward import forward_packets, is_any_off
 from lvsalert.commands.options import HOW, command, option, whole
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
@@ -26,11 +33,11 @@ from lvsalert.commands.table_options import (
 )
 from lvsalert.commands.via import via_flag
 from lvsalert.director import lifecycle, maintenance, setup
-from lvsalert.director.accepted import check_names, check_services, news_of
+from lvsalert.director.accepted import check_names, news_of
+from lvsalert.director.changes import describe
 from lvsalert.director.file_commands import run_fallback_commands
 from lvsalert.director.outside import need_outside
-from lvsalert.director.reconcile import Director, describe
-from lvsalert.director.setup import FirstCheck
+from lvsalert.director.reconcile import Director
 from lvsalert.errors import (
     IpvsadmError,
     LvsalertError,
@@ -46,19 +53,13 @@ from lvsalert.ldirectord.file import (
     candidates,
     load,
 )
-from lvsalert.ldirectord.watches import Watch, agreeing, shortfalls, watches_of
-from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.mon.report import printable
 
 NAME = "lvs-director"
 _JOURNAL_DAYS = 90.0
-_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 # What a kernel with IPVS shows of its table.
 _KERNEL_TABLE = "/proc/net/ip_vs"
-
-# Where the monitors find table and ledger: parameters of the options.
-_PLACE = ("state_dir", "ipvsadm", "ipvsadm_timeout")
 
 _file = click.argument("file", default=DEFAULT_FILE, metavar="[FILE]")
 _unchecked = option(
@@ -109,7 +110,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     """
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, accepted_of(file, given))
     _start_outside(found)
-    checks = _checks(given, variables_of(given, watches_in(found)))
+    checks = first_checks(given, variables_of(given, watches_in(found)))
     kept_out = _kept_out(found)
     steps = lifecycle.start(director, found, _who(), checks, kept_out, via=given["via"])
     done = _taken(director, found, steps, _who())
@@ -117,7 +118,7 @@ def start_command(file: str, **given: Any) -> Outcome:
     if done.failure is None:
         remarks += run_fallback_commands(director, found.services)
         if lifecycle.masquerades(found):
-            remarks += _forward_packets()
+            remarks += forward_packets()
         remarks += _synchronise(director, "master", given)
     return _told(done, remarks, _who(), found)
 
@@ -138,7 +139,7 @@ def reload_command(file: str, **given: Any) -> Outcome:
     found, done = _reload(file, given, _who(), lambda file: variables_of(given, watches_in(file)))
     remarks = [*warnings_of(found), *done.remarks]
     if done.failure is None and lifecycle.masquerades(found):
-        remarks += _forward_packets()
+        remarks += forward_packets()
     return _told(done, remarks, _who(), found)
 
 
@@ -151,7 +152,7 @@ def _reload(
     before = accepted_of(file, given)
     director, found = director_of(given, _JOURNAL_DAYS), loaded(file, before)
     check_names(found, before)
-    checks = _checks(given, compared(found))
+    checks = first_checks(given, compared(found))
     kept_out = _kept_out(found)
     steps = lifecycle.reload(director, found, who, checks, kept_out, via=given["via"])
     done = _taken(director, found, steps, who)
@@ -211,23 +212,6 @@ def stop_command(file: str, **given: Any) -> Outcome:
     return _told(done, remarks, _who())
 
 
-def accepted_of(name: str, given: Mapping[str, Any]) -> Accepted | None:
-    """Return a file as it was accepted, None where it never was."""
-    paths = candidates(name)
-    found, _ = ask_ledger(given["state_dir"], lambda ledger: ledger.files.find(paths))
-    return found
-
-
-def loaded(name: str, before: Accepted | None) -> DirectorFile:
-    """Return a file as it is; its names keep their addresses as long as they may.
-
-    UsageError, too, for one that has lost all of its services since it was accepted.
-    """
-    found = load(name, lookup, None if before is None else before.names)
-    check_services(found.config, found.path, before)
-    return found
-
-
 def running(file: str, given: Mapping[str, Any]) -> Outcome:
     """Return what ``status FILE`` says: running, stopped or unknown, with status 0, 3 or 4 (LSB).
 
@@ -264,56 +248,9 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     return Outcome(3, "stopped\n", errors)
 
 
-def warnings_of(file: DirectorFile) -> list[str]:
-    return [*file.config.warnings, *shortfalls(file), *file.remembered]
-
-
 def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
     folder = file.config.maintenance_dir
     return maintenance.kept_out(folder, file.services, maintenance.names_of)
-
-
-def watches_in(file: DirectorFile) -> list[Watch]:
-    """Return all watches of a file."""
-    return [each for service in file.services for each in watches_of(service)]
-
-
-def _checks(given: Mapping[str, Any], compared: Mapping[str, str]) -> lifecycle.Probe | None:
-    """Return what checks real servers before traffic goes to them.
-
-    ``compared`` are the variables by which web servers' answers are compared.
-    """
-    if given["unchecked"]:
-        return None
-    from lvsalert.commands.probing import probe
-
-    checks: lifecycle.Probe = probe
-    # What is compared, and the marks of checks by way, are kept where everything is.
-    place = {f"LVSALERT_{name.upper()}": str(given[name]) for name in _PLACE}
-    if compared or given["via"]:
-        checks = functools.partial(_asking, place, compared)
-    return functools.partial(_with_progress, checks) if os.isatty(2) else checks
-
-
-def _asking(
-    place: Mapping[str, str], compared: Mapping[str, str], watches: Sequence[Watch]
-) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
-    """Check real servers with variables of their own, web servers with ``compared``."""
-    from lvsalert.commands.probing import probe
-
-    asking = [each._replace(variables={**each.variables, **place}) for each in watches]
-    return probe([agreeing(each, compared) for each in asking])
-
-
-def _with_progress(
-    probe: lifecycle.Probe, watches: Sequence[Watch]
-) -> Iterator[Sequence[tuple[int, FirstCheck]]]:
-    """Check real servers and show on the terminal how far that is."""
-    hosts = sum(len(watch.hosts) for watch in watches)
-    with click.progressbar(length=hosts, label="checking", file=sys.stderr) as shown:
-        for batch in probe(watches):
-            shown.update(sum(len(check.watch.hosts) for _, check in batch))
-            yield batch
 
 
 def _taken(
@@ -401,11 +338,6 @@ def _told(
     )
 
 
-def left_out(file: DirectorFile) -> list[str]:
-    """Return what of a file there is nothing to set up for, as its name has no address."""
-    return [f"{error}: left out until it has one" for error in file.unresolved.values()]
-
-
 def _start_outside(file: DirectorFile) -> None:
     """Leave a start to root, before anything is done, where it takes that.
 
@@ -417,29 +349,7 @@ def _start_outside(file: DirectorFile) -> None:
     if (
         "external.monitor" in programs
         or told
-        or (lifecycle.masquerades(file) and any(map(_is_off, _FORWARDING)))
+        or (lifecycle.masquerades(file) and is_any_off())
         or not (folder is None or os.access(folder, os.R_OK | os.X_OK))
     ):
         need_outside()
-
-
-def _is_off(path: str) -> bool:
-    try:
-        with open(path, encoding="ascii") as switch:
-            return switch.read().strip() == "0"
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
-def _forward_packets() -> list[str]:
-    """Have the kernel forward packets, as masquerading needs; return what went wrong."""
-    wrong = []
-    for path in filter(_is_off, _FORWARDING):
-        try:
-            with open(path, "w", encoding="ascii") as switch:
-                switch.write("1\n")
-        except OSError as error:
-            wrong.append(f"{path}: {error.strerror}, so nothing is masqueraded")
-    return wrong

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from lvsalert.director.alert_decision import Findings, propose
 from lvsalert.director.alert_entries import Alert
+from lvsalert.director.changes import Author
 from lvsalert.director.reconcile import (
-    Author,
     Decide,
     Director,
     Proposal,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from lvsalert.director.reconcile import Author, Director
+from lvsalert.director.changes import Author
+from lvsalert.director.reconcile import Director
 from lvsalert.director.request import Request
 from lvsalert.director.verdicts import Verdict
 from lvsalert.errors import LvsalertError, UsageError

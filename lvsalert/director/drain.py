@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple, Union
 
 from lvsalert.director.accepted import file_with, no_such_service
+from lvsalert.director.changes import Author
 from lvsalert.director.policy import Member, Rules, Want, decide
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.director.status import ServerQuery, find
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.ipvs.ipvsadm import Ipvsadm

@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from lvsalert.director.alone import alone
+from lvsalert.director.changes import Author
 from lvsalert.director.outside import need_outside
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.ipvs.table import Endpoint, Table
 from lvsalert.ldirectord.file import FileService, read
 from lvsalert.ledger.ledger import Ledger

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.changes import Author
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.errors import LvsalertError, NotDoneError, UsageError
 from lvsalert.ipvs.table import Table
 from lvsalert.ledger.ledger import Ledger

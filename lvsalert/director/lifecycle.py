@@ -10,7 +10,8 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Callable
 
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.changes import Author
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.director.setup import FirstCheck, Outcome, Setup, kept, set_up
 from lvsalert.errors import IpvsadmError
 from lvsalert.ipvs.table import Endpoint, Table

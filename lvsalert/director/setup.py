@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lvsalert.director import maintenance
+from lvsalert.director.changes import Author
 from lvsalert.director.damping import damped
 from lvsalert.director.file_commands import note_text
 from lvsalert.director.file_rules import forget_before, with_thresholds
 from lvsalert.director.policy import Member, Rules, Want, decide
-from lvsalert.director.reconcile import Author, Director, Proposal, reconcile
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.director.verdicts import Source, Verdict, take_checks
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.ipvs.plan import Change

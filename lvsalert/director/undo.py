@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lvsalert.director.reconcile import Author, Director, Proposal, entry_text, reconcile
+from lvsalert.director.changes import Author, entry_text
+from lvsalert.director.reconcile import Director, Proposal, reconcile
 from lvsalert.errors import LvsalertError, NotDoneError
 from lvsalert.ipvs.plan import Change
 from lvsalert.ipvs.table import Endpoint, Service, Table, parse

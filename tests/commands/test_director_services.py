@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lvsalert.commands import director_services, lvs_director
+from lvsalert.commands import director_services, ip_forward, lvs_director
 from lvsalert.director import outside
 from lvsalert.director.outside import Inside
 from lvsalert.ipvs import ipvsadm
@@ -203,7 +203,7 @@ def test_packets_are_forwarded_for_masquerading(
     """ip_forward is set where a real server is masqueraded, and only there."""
     switch = machine.folder / "ip_forward"
     switch.write_text(f"{value}\n")
-    monkeypatch.setattr(director_services, "_FORWARDING", (str(switch), "/nowhere/ipv6"))
+    monkeypatch.setattr(ip_forward, "_SWITCHES", (str(switch), "/nowhere/ipv6"))
     machine.with_file("start")
     assert switch.read_text() == f"{value}\n"
     machine.write(WEB.replace("gate 5", "masq 5"))
@@ -227,7 +227,7 @@ def test_what_takes_root_is_not_begun_by_the_resident(
     """A start that the resident has to give back changes nothing before."""
     switch = machine.folder / "ip_forward"
     switch.write_text("0\n")
-    monkeypatch.setattr(director_services, "_FORWARDING", (str(switch),))
+    monkeypatch.setattr(ip_forward, "_SWITCHES", (str(switch),))
     monkeypatch.setattr(outside, "_inside", [""])
     machine.write(head + body)
     with pytest.raises(Inside):
@@ -239,7 +239,7 @@ def test_packets_that_cannot_be_forwarded_are_told(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A switch that cannot be set is told, and the table is set up all the same."""
-    monkeypatch.setattr(director_services, "_FORWARDING", (str(machine.folder),))
+    monkeypatch.setattr(ip_forward, "_SWITCHES", (str(machine.folder),))
     machine.write(WEB.replace("gate", "masq"))
     done = machine.with_file("start")
     assert done.status == 0

@@ -14,15 +14,8 @@ from typing import Callable
 import pytest
 
 from lvsalert.director import reconcile as reconciling
-from lvsalert.director.reconcile import (
-    Author,
-    Decide,
-    Proposal,
-    Reconciled,
-    describe,
-    entry_text,
-    reconcile,
-)
+from lvsalert.director.changes import Author, describe, entry_text
+from lvsalert.director.reconcile import Decide, Proposal, Reconciled, reconcile
 from lvsalert.errors import IpvsadmError, NotDoneError
 from lvsalert.ipvs import ipvsadm
 from lvsalert.ipvs.ipvsadm import Ipvsadm

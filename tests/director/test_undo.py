@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lvsalert.commands import lvs_director
 from lvsalert.director import reconcile as reconciling
-from lvsalert.director.reconcile import Author, Proposal, reconcile
+from lvsalert.director.changes import Author
+from lvsalert.director.reconcile import Proposal, reconcile
 from lvsalert.ipvs.ipvsadm import Ipvsadm
 from lvsalert.ledger.ledger import Ledger
 from tests.harness.alerts import NOW, Director
