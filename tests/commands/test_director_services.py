@@ -259,7 +259,7 @@ def test_real_checks_are_made_before_the_start(machine: Machine) -> None:
     ):
         reals = "".join(f"    real = {place} masq\n" for place in (web.place, wrong.place, dead))
         machine.write(
-            "negotiatetimeout = 5\n"
+            "negotiatetimeout = 60\n"
             f'virtual = 10.0.0.3:80\n{reals}    request = "index.html"\n    receive = "test p"\n'
             f"virtual = 10.0.0.3:81\n{reals}    checktype = connect\n"
             f"virtual = 10.0.0.3:82\n{reals}    checktype = external\n"

@@ -16,7 +16,7 @@ from tests.harness.misbehaving import OK, Client, Misbehaving, refusing, replies
 from tests.harness.misbehaving import ftp as serves
 from tests.harness.nginx import PAGE, Nginx, Site
 from tests.harness.places import free_port, loopback
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import short, wait_until
 from tests.monitors import PASSWORD, asked, failed, ftp, http, open_descriptors, reasons, run
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EVERYWHERE = "0.0.0.0"  # the whole of 127.0.0.0/8 among it
 ADDRESSES = loopback(0, 1000)
+# All of them answer in one process.
+TIMEOUT = str(1 + 2 * int(short()))
 LOGIN = ("--user", "me")
 FOLLOW = ("--follow", "-u", "/moved")
 
@@ -104,7 +106,7 @@ def files() -> Iterator[int]:
 def test_thousand_web_servers(web: int) -> None:
     """The dead tenth is found, to the host, in one run on the sweep."""
     with _thousand(web, {**AT_ONCE_HTTP, **SLOW}) as (hosts, bad):
-        outcome = http("-t", "5", "-m", "test page", *hosts)
+        outcome = http("-t", TIMEOUT, "-m", "test page", *hosts)
     assert set(failed(outcome)) == bad
     assert len(bad) == 100
     assert outcome.stdout.count("): ok (") == 0
@@ -114,7 +116,7 @@ def test_thousand_web_servers(web: int) -> None:
 def test_thousand_web_servers_that_redirect(web: int) -> None:
     """All that are good have to be followed, and the dead tenth is found, to the host."""
     with _thousand(web, {**AT_ONCE_HTTP, **SLOW}) as (hosts, bad):
-        outcome = http("-t", "5", "--status", "200", "-m", "test page", *FOLLOW, *hosts)
+        outcome = http("-t", TIMEOUT, "--status", "200", "-m", "test page", *FOLLOW, *hosts)
     assert set(failed(outcome)) == bad
     assert outcome.stdout.count(": ok (") == 900
 
@@ -129,7 +131,7 @@ def test_thousand_web_servers_through_requests(web: int) -> None:
 def test_thousand_ftp_servers(files: int) -> None:
     """The dead tenth is found, to the host, in one run on the sweep."""
     with _thousand(files, {**AT_ONCE_FTP, **SLOW}) as (hosts, bad):
-        outcome = ftp("-t", "5", *hosts)
+        outcome = ftp("-t", TIMEOUT, *hosts)
     assert set(failed(outcome)) == bad
     assert outcome.stdout.count(": ok (") == 900
 

@@ -369,7 +369,7 @@ def test_mon_watches_what_was_added_while_it_runs(
     def write(*numbers: int) -> None:
         reals = "".join(f"    real = {places[each]} masq {each}\n" for each in numbers)
         file.write_text(
-            "autoreload = yes\ncheckinterval = 1\nnegotiatetimeout = 5\n"
+            "autoreload = yes\ncheckinterval = 1\nnegotiatetimeout = 60\n"
             f'virtual = {virtual}\n{reals}    service = http\n    receive = "test page"\n'
         )
 

@@ -214,7 +214,7 @@ class Site:
         """Have the file name these web servers, each with its number for a weight."""
         reals = "".join(f"    real = {self.place(each)} gate {each}\n" for each in numbers)
         self.file.write_text(
-            "checkinterval = 1\nnegotiatetimeout = 5\n"
+            "checkinterval = 1\nnegotiatetimeout = 60\n"
             f'virtual = {self.virtual}\n{reals}    service = http\n    request = "/"\n'
             '    receive = "test page"\n    scheduler = wlc\n'
         )
@@ -248,7 +248,7 @@ class Site:
             '    receive = "test page"\n'
             for each in services
         )
-        self.file.write_text(f"checkinterval = 1\nnegotiatetimeout = 5\n{virtuals}")
+        self.file.write_text(f"checkinterval = 1\nnegotiatetimeout = 60\n{virtuals}")
 
     def serve_all(self, mon: Mon, services: Sequence[str], *numbers: int) -> None:
         """Wait until exactly these web servers serve in each of these services."""
