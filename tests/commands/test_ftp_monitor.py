@@ -101,7 +101,7 @@ CASES = {
         ("greeting: connection reset", "connection reset"),
     ),
     "silent": Case(misbehaving.silent, f"{LATE}, no greeting", f"greeting: {LATE}"),
-    "one byte a second": Case(
+    "one byte at a time": Case(
         misbehaving.dribbles(b"220 ready\r\n"), f"{LATE}, no greeting", f"greeting: {LATE}"
     ),
     "endless greeting": Case(

@@ -48,7 +48,7 @@ CASES = {
         misbehaving.resets_after_request, "connection reset", "Connection reset"
     ),
     "silent": _case(misbehaving.silent, LATE),
-    "one byte a second": _case(misbehaving.one_byte_a_second, LATE),
+    "one byte at a time": _case(misbehaving.one_byte_at_a_time, LATE),
     "endless headers": _case(misbehaving.endless_headers, "headers of more than 65536", "got more"),
     "endless header": _case(misbehaving.endless_line, "headers of more than 65536", "got more"),
     "endless body": _case(misbehaving.endless_body, GOOD),

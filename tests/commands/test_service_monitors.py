@@ -227,7 +227,7 @@ def test_what_is_no_such_server_fails(monitor: str) -> None:
         misbehaving.closes,
         misbehaving.resets,
         misbehaving.says(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-        misbehaving.one_byte_a_second,
+        misbehaving.one_byte_at_a_time,
     )
     with contextlib.ExitStack() as servers:
         places = [servers.enter_context(Misbehaving(talk)).place for talk in talks]

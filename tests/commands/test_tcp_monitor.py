@@ -45,7 +45,7 @@ TALKS = {
     "closes": misbehaving.closes,
     "endless": misbehaving.endless(b"", b"spam "),
     "binary": misbehaving.binary,
-    "late": misbehaving.one_byte_a_second,
+    "late": misbehaving.one_byte_at_a_time,
 }
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Callable
 
 from tests.harness.places import free_port, join, sockaddr
+from tests.harness.waiting import short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -312,8 +313,9 @@ def replies_and_stays(answer: bytes) -> Talk:
     return talk
 
 
-def dribbles(answer: bytes, seconds: float = 1.0) -> Talk:
-    """Send `answer` byte by byte, one every `seconds`."""
+def dribbles(answer: bytes, seconds: float | None = None) -> Talk:
+    """Send `answer` byte by byte, one every `seconds`, by default two in a `short` time."""
+    seconds = float(short()) / 2 if seconds is None else seconds
 
     def talk(client: Client) -> None:
         for number in range(len(answer)):
@@ -340,7 +342,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 endless_headers = endless(OK, b"X-More: and more\r\n")
 endless_line = endless(OK + b"X-Long: ", b"and on ")
 endless_body = endless(OK + b"Content-Type: text/plain\r\n\r\n", b"test page\n")
-one_byte_a_second = dribbles(OK + b"\r\ntest page\n")
+one_byte_at_a_time = dribbles(OK + b"\r\ntest page\n")
 ssh_banner = says(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
 binary = says(bytes(range(256)) * 4)
 invalid_utf8 = replies(OK + b"X-Name: \xff\xfe\xc3\x28\r\n\r\ntest page \xf0\x28\x8c\n")

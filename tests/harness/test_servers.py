@@ -128,7 +128,7 @@ def test_vsftpd_knows_one_user(folder: Path) -> None:
         (misbehaving.closes_after_request, b""),
         (misbehaving.endless_headers, b"HTTP/1.1 200 OK\r\n"),
         (misbehaving.endless_body, b"HTTP/1.1 200 OK\r\n"),
-        (misbehaving.one_byte_a_second, b"H"),
+        (misbehaving.one_byte_at_a_time, b"H"),
         (misbehaving.ssh_banner, b"SSH-2.0"),
         (misbehaving.invalid_utf8, b"HTTP/1.1 200 OK\r\n"),
         (misbehaving.ftp_421, b"421 "),
