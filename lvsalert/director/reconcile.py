@@ -282,8 +282,6 @@ def _step(ledger: Ledger, actual: Table, decide: Decide) -> _Step:
 
 def _confirm(ledger: Ledger, last: int, state_dir: str, troubles: list[LvsalertError]) -> None:
     try:
-        # What is lost of this, the next run settles by the table.
-        ledger.relax()
         ledger.begin()
         ledger.journal.confirm(last)
         ledger.commit()
