@@ -15,6 +15,7 @@ from lvsalert.commands import lvs_director
 from tests.harness.mon import Mon
 from tests.harness.nginx import serving
 from tests.harness.places import free_port, is_root, join
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -327,8 +328,13 @@ def test_mon_checks_once_for_services_that_share_their_servers(
         site.serve_all(mon, services, 1, 2)
         web[2].kill()
         site.serve_all(mon, services, 1)
-        changes = [line for line in mon.syslog.lines if "is out: Connection refused" in line]
-        assert len({line.partition(":")[0] for line in changes}) == 1, "one process did so"
+
+        def changes() -> list[str]:
+            return [line for line in mon.syslog.lines if "is out: Connection refused" in line]
+
+        # What was changed is logged after it was changed.
+        wait_until(lambda: len(changes()) == len(services), lambda: f"all are told of\n{mon.story}")
+        assert len({line.partition(":")[0] for line in changes()}) == 1, "one process did so"
         web[2].start()
         site.serve_all(mon, services, 1, 2)
         # One that is edited has a watch of its own from then on.
