@@ -47,6 +47,7 @@ class RealServer(Host):
         self.folder = folder / name
         self.folder.mkdir()
         self.say(name)
+        self.asked = self.folder / "asked"
         self.web = HostNginx(self, self.folder / "nginx", [self._site()])
         self.ftp = HostVsftpd(self, self.folder / "vsftpd", join(address, 21))
         self.echo = Echo(self, self.folder / "echo", [address, address6, VIP, VIP6])
@@ -67,7 +68,8 @@ class RealServer(Host):
         """The same page at every port and path."""
         places = [join(address, port) for port in WEB_PORTS for address in ("0.0.0.0", "::")]
         page = "default_type text/plain; rewrite ^ /page break;"
-        return Site(places, f"location / {{ root {self.folder}; {page} }}")
+        log = f"access_log {self.asked};"
+        return Site(places, f"location / {{ root {self.folder}; {log} {page} }}")
 
 
 class There(Program):
