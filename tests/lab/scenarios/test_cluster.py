@@ -183,7 +183,7 @@ class Scene:
         failures = self.answers.failures_since(died)
         return Crash(
             self.answers.longest_gap(died - 1),
-            max(first.ended, *(each.begun for each in failures)) - died,
+            max([first.ended, *(each.begun for each in failures)]) - died,
             len(self.answers.refused_since(first.begun)),
         )
 
