@@ -35,7 +35,7 @@ _PATIENCE_IN_GUEST = 400
 @functools.lru_cache(1)
 def unit() -> float:
     """Return the seconds of one start of the interpreter with an alert imported: the median."""
-    if UNIT in os.environ:
+    if os.environ.get(UNIT):
         return float(os.environ[UNIT])
     seconds = []
     for _ in range(_TRIES):
