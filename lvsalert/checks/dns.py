@@ -103,7 +103,6 @@ def _query(question: Question) -> dns.message.QueryMessage:
 
 def _judge(question: Question, query: dns.message.QueryMessage, wire: bytes) -> str | None:
     import dns.exception
-    import dns.flags
     import dns.message
     import dns.rcode
 
@@ -115,10 +114,18 @@ def _judge(question: Question, query: dns.message.QueryMessage, wire: bytes) -> 
         return None if wire[:2] != query.to_wire()[:2] else f"not DNS: {error}"
     if not is_answer:
         return None
-    if answer.rcode() != 0 or answer.flags & dns.flags.TC:
-        short = "cut short" if answer.rcode() == 0 else dns.rcode.to_text(answer.rcode())
-        return f"the answer is {short}"
-    return _missing(question, answer)
+    if answer.rcode() != 0:
+        return f"the answer is {dns.rcode.to_text(answer.rcode())}"
+    missing = _missing(question, answer)
+    # More than a datagram holds is cut off whole records (RFC 2181, section 9); those that came
+    # prove the server as well as all of them would.
+    return f"the answer is cut short: {missing}" if missing and _is_cut(answer) else missing
+
+
+def _is_cut(answer: dns.message.Message) -> bool:
+    import dns.flags
+
+    return bool(answer.flags & dns.flags.TC)
 
 
 def _missing(question: Question, answer: dns.message.Message) -> str:

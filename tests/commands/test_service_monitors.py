@@ -34,6 +34,8 @@ ME = ("--user", services.USER)
 ADMIN = ("--user", f"cn={services.USER},{services.BASE}")
 HERE = ("--base", services.BASE)
 WWW = ("--query", "www.example.com")
+CAME = " ".join(f'"{number}{"x" * 200}"' for number in (3, 2))
+LONG = ("--query", "long.example.com", "--query-type", "TXT")
 
 
 class Way(NamedTuple):
@@ -56,6 +58,9 @@ WAYS = {
         Way((*WWW, "--tcp", "--receive", "192.0.2.7"), "no match for '192.0.2.7': 192.0.2.1"),
         Way(("--query", "192.0.2.1", "--receive", "^www[.]example[.]com$")),
         Way(("--query", "no.example.com"), "the answer is NXDOMAIN"),
+        Way((*LONG, "--receive", "[0-3]x")),
+        Way((*LONG, "--tcp", "--receive", "3x")),
+        Way((*LONG, "--receive", "4x"), f"the answer is cut short: no match for '4x': {CAME}"),
         Way((*WWW, "--query-type", "AAAA"), "no AAAA record in the answer"),
         Way(("-caching_only", "-query", "www.example.com", "-tcp")),
     ],

@@ -297,7 +297,10 @@ class Kamailio(_Server):
 
 
 class Dnsmasq(_Server):
-    """A DNS server that knows www.example.com as 192.0.2.1, over UDP and TCP."""
+    """A DNS server that knows www.example.com as 192.0.2.1, over UDP and TCP.
+
+    It has more text about long.example.com than a datagram holds.
+    """
 
     def __init__(self, folder: Path, place: str, *more: str) -> None:
         """Keep how to run it; `more` are addresses beside the place's, at the same port."""
@@ -312,6 +315,7 @@ class Dnsmasq(_Server):
         words += [
             "--local=/example.com/",
             "--host-record=www.example.com,192.0.2.1",
+            *(f"--txt-record=long.example.com,{number}{'x' * 200}" for number in range(4)),
             "--pid-file=",
             "--log-facility=-",
         ]
