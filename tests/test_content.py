@@ -83,7 +83,7 @@ def reasons(standin: StandIn, installation: Installation, place: str) -> str:
 def unjudged(standin: StandIn) -> str:
     """Return why the last check could not tell, an empty string where it could."""
     with contextlib.closing(Ledger.open_to_read(str(standin.state))) as ledger:
-        said = [each.reason for found in ledger.unjudged().values() for each in found.values()]
+        said = [each.reason for found in ledger.unjudged.all().values() for each in found.values()]
     return " ".join(said)
 
 

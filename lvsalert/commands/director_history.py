@@ -191,7 +191,7 @@ def sync_command(
     not tested stays. A line a service tells what mon says of it, a line a change what was done.
     """
     with history.opened(state_dir) as ledger:
-        runs = [run for run in ledger.runs() if run.source != DIRECTOR]
+        runs = [run for run in ledger.runs.all() if run.source != DIRECTOR]
     if config is not None:
         runs = sync.with_file(runs, load(config, lookup))
     if not runs:

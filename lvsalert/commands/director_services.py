@@ -240,7 +240,7 @@ def running(file: str, given: Mapping[str, Any]) -> Outcome:
     except NoKernelError as error:
         lines.append(str(error))
     errors = "".join(f"{NAME}: {printable(line)}\n" for line in lines)
-    stops, _ = ask_ledger(state_dir, lambda ledger: ledger.stops())
+    stops, _ = ask_ledger(state_dir, lambda ledger: ledger.runs.stops())
     if lifecycle.is_running(table, virtuals, stops):
         return Outcome(0, "running\n", errors)
     if not is_known:

@@ -203,11 +203,11 @@ def _note_unjudged(
     key, who, now = str(virtual), printable(call.who), time.time()
     when = int(now) if call.time is None else call.time
     reason = printable(next(filter(None, call.detail.splitlines()), "it does not say why"))
-    before = ledger.unjudged().get(key, {}).get(who, Unjudged(now, when, 0, reason))
+    before = ledger.unjudged.all().get(key, {}).get(who, Unjudged(now, when, 0, reason))
     # mon calls both alert and redistribute for a check.
     is_new = before.times == 0 or before.time != when
     after = Unjudged(before.since, when, before.times + is_new, reason)
-    ledger.set_unjudged(key, who, after)
+    ledger.unjudged.put(key, who, after)
     said = ""
     if after.is_long(now) and not before.is_long(float(before.time)):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(after.since))

@@ -53,11 +53,11 @@ def propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
     # Other runs may have been waited for, and what they noted must not lie in the future.
     now = time.time()
     standing = actual.get(alert.virtual)
-    stop = ledger.stops().get(alert.key) if standing is None else None
+    stop = ledger.runs.stops().get(alert.key) if standing is None else None
     if stop is None:
         return _bring(alert, actual, ledger, _shaped(alert, standing, ledger), now)
     nothing = Service(alert.virtual, "", (), {})
-    judged = verdicts_of(alert, nothing, ledger.names(alert.key))
+    judged = verdicts_of(alert, nothing, ledger.shapes.names(alert.key))
     _note(alert, ledger, judged.verdicts, now, is_whole=not judged.errors)
     remark = f"stopped by {stop.who}: noted, and not set up before it is started"
     return Proposal(actual, alert.author({}), Findings(remark, judged.errors))
@@ -65,7 +65,7 @@ def propose(alert: Alert, actual: Table, ledger: Ledger) -> Proposal:
 
 def _bring(alert: Alert, actual: Table, ledger: Ledger, service: Service, now: float) -> Proposal:
     """Return the table with the service as the verdicts want it."""
-    known = ledger.names(alert.key)
+    known = ledger.shapes.names(alert.key)
     judged = verdicts_of(alert, service, known)
     verdicts, errors = judged.verdicts, judged.errors
     left = {} if alert.call.by_hand else _leave_behind(alert, ledger, judged, known)
@@ -123,7 +123,7 @@ def _leave_behind(
             if cause.cause != OPERATOR:
                 ledger.forget(alert.key, endpoint, cause.cause)
     meant = {name: real.address for name, real in judged.named.items()}
-    ledger.set_names(
+    ledger.shapes.set_names(
         alert.key, {name: each for name, each in meant.items() if known.get(name) != each}
     )
     return left
@@ -136,7 +136,7 @@ def _shaped(alert: Alert, service: Service | None, ledger: Ledger) -> Service:
         return alert.file_rules.shaped(service, scheduler)
     if service is not None:
         if scheduler is not None:
-            ledger.set_flags(alert.key, service.scheduler, service.flags)
+            ledger.shapes.set_flags(alert.key, service.scheduler, service.flags)
         return service
     if scheduler is None:
         raise NotDoneError(
@@ -144,7 +144,7 @@ def _shaped(alert: Alert, service: Service | None, ledger: Ledger) -> Service:
         )
     flags = alert.request.flags
     if flags is None:
-        flags = ledger.flags(alert.key, scheduler)
+        flags = ledger.shapes.flags(alert.key, scheduler)
     return Service(alert.virtual, scheduler, flags, {})
 
 
@@ -173,9 +173,9 @@ def _note(
         now=now,
         is_whole=is_whole and is_group,
     )
-    ledger.clear_unjudged(alert.key, alert.who)
+    ledger.unjudged.clear(alert.key, alert.who)
     real_server = request.real_server or ""
-    ledger.set_run(LastRun(alert.key, alert.who, real_server, now, dict(request.options)))
+    ledger.runs.put(LastRun(alert.key, alert.who, real_server, now, dict(request.options)))
     return members
 
 

@@ -281,8 +281,8 @@ def _options(ledger: Ledger, name: str, endpoint: Endpoint) -> Mapping[str, str]
 
     Of a run of the director's own that is the file, which says the rest.
     """
-    judged = ledger.verdicts(name, endpoint)
-    runs = [run for run in ledger.runs() if run.virtual == name]
+    judged = ledger.verdicts.of(name, endpoint)
+    runs = [run for run in ledger.runs.all() if run.virtual == name]
     last = max(runs, key=lambda run: (run.source in judged, run.time), default=None)
     if last is None:
         return {}

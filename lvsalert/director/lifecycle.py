@@ -162,7 +162,7 @@ def stop(
         for subject in (*paths, *gone):
             ledger.commands.drop(subject)
         for virtual in gone:
-            ledger.stop(virtual, Stop(now, who))
+            ledger.runs.stop(virtual, Stop(now, who))
         return Proposal(desired, Author(who, "stop"))
 
     done = reconcile(director, decide_)

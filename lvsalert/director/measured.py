@@ -71,7 +71,7 @@ def known(ledger: Ledger) -> Known:
     """Return what a ledger holds."""
     memory, files = remembered(ledger), ledger.files.all()
     runs: dict[str, list[LastRun]] = {}
-    for run in ledger.runs():
+    for run in ledger.runs.all():
         runs.setdefault(run.virtual, []).append(run)
     fallbacks = {virtual: fallback_addresses(each) for virtual, each in runs.items()}
     members: dict[str, set[str]] = {}
@@ -86,12 +86,14 @@ def known(ledger: Ledger) -> Known:
                 found = members if service.fallback_is_member else fallbacks
                 found.setdefault(str(service.virtual), set()).add(service.fallback.address)
     said = {
-        (virtual, source): frozenset(ledger.verdicts_by(virtual, source))
+        (virtual, source): frozenset(ledger.verdicts.by(virtual, source))
         for virtual, service_memory in memory.items()
         for source in service_memory.unjudged
     }
     ends, changes = ledger.ends(), ledger.journal.counts()
-    return Known(memory, runs, ledger.unjudged(), said, ends, changes, files, fallbacks, members)
+    return Known(
+        memory, runs, ledger.unjudged.all(), said, ends, changes, files, fallbacks, members
+    )
 
 
 def measured(table: Table, connections: Columns, known: Known) -> list[Measured]:

@@ -55,7 +55,7 @@ def kept(ledger: Ledger, paths: Sequence[str]) -> list[str]:
     """Return the services that a file at one of ``paths`` had when it was last set up."""
     return [
         run.virtual
-        for run in ledger.runs()
+        for run in ledger.runs.all()
         if run.source == DIRECTOR and run.options.get(OPTION) in paths
     ]
 
@@ -119,7 +119,7 @@ def _propose(setup: Setup, actual: Table, ledger: Ledger) -> Proposal:
         desired[service.virtual], reasons[service.virtual] = wanted.service, wanted.reasons
         remarks += wanted.remarks
         options = setup.options(service)
-        ledger.set_run(LastRun(str(service.virtual), DIRECTOR, "", setup.begun, options))
+        ledger.runs.put(LastRun(str(service.virtual), DIRECTOR, "", setup.begun, options))
     told = remarks if setup.is_last else [], in_now(file, desired)
     return Proposal(desired, Author(setup.who, setup.why, reasons), told)
 
@@ -140,7 +140,7 @@ def _take_out_former(desired: Table, ledger: Ledger, file: DirectorFile) -> None
     for virtual in kept(ledger, [file.path]):
         for key in [each for each in desired if str(each) == virtual]:
             del desired[key]
-        ledger.forget_run(virtual, DIRECTOR)
+        ledger.runs.forget(virtual, DIRECTOR)
 
 
 def in_now(file: DirectorFile, table: Table) -> str:

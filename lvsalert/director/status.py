@@ -159,7 +159,7 @@ def remembered(ledger: Ledger) -> dict[str, ServiceMemory]:
             continue
         became = _became(move.after), move.entry.time
         last.setdefault(move.entry.virtual, {})[move.real] = became
-    stops, unjudged, now = ledger.stops(), ledger.unjudged(), time.time()
+    stops, unjudged, now = ledger.runs.stops(), ledger.unjudged.all(), time.time()
     return {
         virtual: ServiceMemory(
             ledger.memories(virtual),
@@ -255,7 +255,7 @@ def find(table: Table, ledger: Ledger, asked: ServerQuery) -> list[tuple[str, En
     for name in ledger.virtual_services():
         known += [(name, endpoint) for endpoint in ledger.memories(name)]
         # A reserve that was never needed has been checked, and nothing more.
-        known += [(name, endpoint) for endpoint in sorted(ledger.judged(name))]
+        known += [(name, endpoint) for endpoint in sorted(ledger.verdicts.judged(name))]
     found = dict.fromkeys(place for place in known if asked.takes(*place))
     if not found:
         lines = [entry for entry in ledger.journal.history() if entry.real]
@@ -268,9 +268,9 @@ def find(table: Table, ledger: Ledger, asked: ServerQuery) -> list[tuple[str, En
 
 def _is_reserve(ledger: Ledger, virtual: str, endpoint: Endpoint) -> bool:
     """Return whether the last run of any source had a real server in reserve."""
-    runs = [run for run in ledger.runs() if run.virtual == virtual]
+    runs = [run for run in ledger.runs.all() if run.virtual == virtual]
     words = [word for run in runs for word in run.options.get(_RESERVE, "").split()]
-    names = ledger.names(virtual) if words else {}
+    names = ledger.shapes.names(virtual) if words else {}
     for word in words:
         try:
             host, port = split_endpoint(word)
@@ -303,7 +303,7 @@ def why(
                 virtual,
                 rows.get((virtual, endpoint)) or ServerStatus(endpoint, State.OUT),
                 memory.get(virtual, ServiceMemory()).servers.get(endpoint, NO_MEMORY),
-                ledger.verdicts(virtual, endpoint),
+                ledger.verdicts.of(virtual, endpoint),
                 ledger.journal.history(virtual=virtual, real=join_endpoint(*endpoint))[
                     -_LAST_CHANGES:
                 ],

@@ -143,8 +143,8 @@ def _note_causes(ledger: Ledger, before: Service | None, after: Service | None, 
     if service is None:
         return
     key = str(service.virtual)
-    if before is None and key in ledger.stops():
-        ledger.forget_run(key, DIRECTOR)
+    if before is None and key in ledger.runs.stops():
+        ledger.runs.forget(key, DIRECTOR)
     old = {} if before is None else before.real_servers
     new = {} if after is None else after.real_servers
     known = ledger.memories(key)

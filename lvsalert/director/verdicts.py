@@ -84,14 +84,14 @@ def take_checks(
     forgotten. What it said of them after this event stands, for the event may be of the time before
     they were members.
     """
-    noted = ledger.verdicts_by(virtual, source.name)
+    noted = ledger.verdicts.by(virtual, source.name)
     said = _believed(noted, now)
     news = _news(said, verdicts, source, now)
     gone = _gone(said, verdicts, source) if is_whole else ()
     for endpoint in gone:
         ledger.clear_cause(virtual, endpoint, source.name)
         del noted[endpoint]
-    ledger.set_verdicts(virtual, source.name, {**noted, **news})
+    ledger.verdicts.put(virtual, source.name, {**noted, **news})
     blamed, by_others = _blamed(ledger.causes(virtual), source.name)
     new: dict[Endpoint, Cause] = {}
     for verdict in verdicts:

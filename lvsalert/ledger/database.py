@@ -185,3 +185,9 @@ def set_aside(state_dir: str, now: float) -> str:
         with contextlib.suppress(FileNotFoundError):
             os.replace(path + suffix, aside + suffix)
     return aside
+
+
+def has_table(connection: sqlite3.Connection, table: str) -> bool:
+    """Return whether there is a table: a reader may be the first to see an older ledger."""
+    asked = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return connection.execute(asked, (table,)).fetchone() is not None

@@ -217,7 +217,7 @@ def _by_numbers(item: tuple[tuple[str, str], Lane]) -> list[list[tuple[int, str]
 
 def fallbacks(ledger: Ledger, virtual: str) -> set[str]:
     """Return the addresses of a service's fallbacks, as ``fallback_addresses`` does."""
-    return fallback_addresses(run for run in ledger.runs() if run.virtual == virtual)
+    return fallback_addresses(run for run in ledger.runs.all() if run.virtual == virtual)
 
 
 def fallback_addresses(runs: Iterable[LastRun]) -> set[str]:

@@ -8,90 +8,36 @@ any moment.
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lvsalert.ipvs.table import Endpoint
-from lvsalert.ledger import accepted, command_states, contents, journal, marks, rounds
 from lvsalert.ledger.accepted import AcceptedFiles
 from lvsalert.ledger.command_states import CommandStates
 from lvsalert.ledger.contents import Contents
-from lvsalert.ledger.database import FILE_NAME, CorruptError, connect, connect_to_read
+from lvsalert.ledger.database import connect, connect_to_read, has_table
 from lvsalert.ledger.journal import Journal
 from lvsalert.ledger.marks import Marks
 from lvsalert.ledger.records import (
     BY_PEOPLE,
     DAMPED,
-    DIRECTOR,
     NO_MEMORY,
     OPERATOR,
     Cause,
     Flapping,
-    LastRun,
-    LastVerdict,
     ServerMemory,
-    Stop,
-    Unjudged,
 )
 from lvsalert.ledger.rounds import Rounds
-from lvsalert.ledger.text import options_of, options_text
+from lvsalert.ledger.runs import Runs
+from lvsalert.ledger.schema import SCHEMAS
+from lvsalert.ledger.shapes import Shapes
+from lvsalert.ledger.text import endpoint_of
+from lvsalert.ledger.unjudged import UnjudgedServices
+from lvsalert.ledger.verdicts import Verdicts
 from lvsalert.model import join_endpoint
 
-_STOPPED_BY = "STOPPED_BY"
 # What was noted further in the future than this (seconds) is of the time before a clock's change.
 _BELIEVABLE = 5.0
-
-_SCHEMA = """
-CREATE TABLE causes (
-    virtual TEXT, real TEXT, cause TEXT, since REAL, reason TEXT, drain INTEGER,
-    PRIMARY KEY (virtual, real, cause)) WITHOUT ROWID;
-CREATE TABLE checks (
-    virtual TEXT, source TEXT, said TEXT, PRIMARY KEY (virtual, source));
-CREATE TABLE servers (
-    virtual TEXT, real TEXT, quiesced_until REAL, slow_since REAL, slow_for REAL,
-    upper INTEGER, lower INTEGER, held INTEGER, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
-CREATE TABLE runs (
-    virtual TEXT, source TEXT, real TEXT, time REAL, options TEXT,
-    PRIMARY KEY (virtual, source, real)) WITHOUT ROWID;
-"""
-# Since version 2 of the tables.
-_ADDED = """
-CREATE TABLE unjudged (
-    virtual TEXT, source TEXT, since REAL, time INTEGER, times INTEGER, reason TEXT,
-    PRIMARY KEY (virtual, source)) WITHOUT ROWID;
-"""
-# Since version 3.
-_DRAINS = """
-CREATE TABLE drains (
-    virtual TEXT, real TEXT, until REAL, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
-CREATE TABLE forgotten (virtual TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
-CREATE TABLE tunnels (
-    virtual TEXT, real TEXT, flags TEXT, PRIMARY KEY (virtual, real)) WITHOUT ROWID;
-CREATE TABLE shapes (virtual TEXT PRIMARY KEY, scheduler TEXT, flags TEXT) WITHOUT ROWID;
-CREATE TABLE names (
-    virtual TEXT, name TEXT, address TEXT, PRIMARY KEY (virtual, name)) WITHOUT ROWID;
-"""
-# Since version 9.
-_FLAPPING = """
-CREATE TABLE flapping (
-    virtual TEXT, real TEXT, penalty REAL, time REAL, until REAL,
-    PRIMARY KEY (virtual, real)) WITHOUT ROWID;
-"""
-# Those in between are where they are used.
-SCHEMAS = (
-    _SCHEMA + journal.SCHEMA,
-    _ADDED,
-    accepted.SCHEMA + _DRAINS,
-    command_states.SCHEMA,
-    marks.SCHEMA,
-    journal.TRIMMED,
-    contents.SCHEMA,
-    rounds.SCHEMA,
-    _FLAPPING,
-    contents.SEEN,
-)
-"""The tables that each version of the ledger added."""
 
 
 class Ledger:
@@ -106,6 +52,10 @@ class Ledger:
         self.marks = Marks(connection)
         self.contents = Contents(connection)
         self.rounds = Rounds(connection)
+        self.runs = Runs(connection)
+        self.shapes = Shapes(connection)
+        self.unjudged = UnjudgedServices(connection)
+        self.verdicts = Verdicts(connection, self.rounds)
 
     @classmethod
     def in_memory(cls) -> Ledger:
@@ -166,7 +116,7 @@ class Ledger:
             "SELECT real, cause, since, reason, drain FROM causes WHERE virtual = ? ORDER BY since",
             (virtual,),
         ):
-            found.setdefault(_endpoint(real), []).append(Cause(cause, since, reason, bool(drain)))
+            found.setdefault(endpoint_of(real), []).append(Cause(cause, since, reason, bool(drain)))
         return found
 
     def causes_of(self, virtual: str, endpoint: Endpoint) -> list[Cause]:
@@ -216,7 +166,7 @@ class Ledger:
         """
         rows = self._db.execute("SELECT virtual, real FROM drains WHERE until <= ?", (now,))
         for virtual, real in rows.fetchall():
-            self.clear_cause(virtual, _endpoint(real), OPERATOR)
+            self.clear_cause(virtual, endpoint_of(real), OPERATOR)
         ended = "SELECT virtual, real FROM flapping WHERE until <= ? OR time > ?"
         rows = self._db.execute(ended, (now, now + _BELIEVABLE))
         for virtual, real in rows.fetchall():
@@ -248,9 +198,9 @@ class Ledger:
     def ends(self) -> dict[str, dict[Endpoint, float]]:
         """Return when (epoch) the operator's causes end that end by themselves, by service."""
         found: dict[str, dict[Endpoint, float]] = {}
-        if self._has("drains"):
+        if has_table(self._db, "drains"):
             for virtual, real, until in self._db.execute("SELECT * FROM drains"):
-                found.setdefault(virtual, {})[_endpoint(real)] = until
+                found.setdefault(virtual, {})[endpoint_of(real)] = until
         return found
 
     def _open_end(self, virtual: str, endpoint: Endpoint) -> None:
@@ -262,111 +212,9 @@ class Ledger:
     def forget(self, virtual: str, endpoint: Endpoint, source: str) -> None:
         """Remove what ``source`` said of a real server."""
         self.clear_cause(virtual, endpoint, source)
-        said = self.verdicts_by(virtual, source)
+        said = self.verdicts.by(virtual, source)
         if said.pop(endpoint, None) is not None:
-            self.set_verdicts(virtual, source, said)
-
-    def verdicts_by(self, virtual: str, source: str) -> dict[Endpoint, LastVerdict]:
-        """Return what ``source`` last said of each real server of a service."""
-        row = self._db.execute(
-            "SELECT said FROM checks WHERE virtual = ? AND source = ?", (virtual, source)
-        ).fetchone()
-        return {} if row is None else self._heard_since(virtual, source, _checks(*row))
-
-    def _heard_since(
-        self, virtual: str, source: str, checks: dict[Endpoint, LastVerdict]
-    ) -> dict[Endpoint, LastVerdict]:
-        """Return what a source said, with the time of its last check: some find all as before."""
-        last = self.rounds.last(source, virtual) if self.has_rounds else None
-        if last is None:
-            return checks
-        return {
-            endpoint: check._replace(time=max(check.time, last[0]), heard=max(check.heard, last[1]))
-            for endpoint, check in checks.items()
-        }
-
-    def verdicts(self, virtual: str, endpoint: Endpoint) -> dict[str, LastVerdict]:
-        """Return what each source last said of a real server."""
-        rows = self._db.execute(
-            "SELECT source, said FROM checks WHERE virtual = ? ORDER BY source", (virtual,)
-        )
-        found = [
-            (source, self._heard_since(virtual, source, _checks(said)).get(endpoint))
-            for source, said in rows.fetchall()
-        ]
-        return {source: check for source, check in found if check is not None}
-
-    def judged(self, virtual: str) -> set[Endpoint]:
-        """Return the real servers of a service of which any source has said something."""
-        rows = self._db.execute("SELECT said FROM checks WHERE virtual = ?", (virtual,))
-        return {endpoint for (said,) in rows.fetchall() for endpoint in _checks(said)}
-
-    def set_verdicts(
-        self, virtual: str, source: str, checks: Mapping[Endpoint, LastVerdict]
-    ) -> None:
-        """Note all that ``source`` says of real servers; what it said of others is forgotten."""
-        said: dict[LastVerdict, list[str]] = {}
-        for endpoint, check in checks.items():
-            said.setdefault(check, []).append(join_endpoint(*endpoint))
-        # In one text, since a source's run reads all of it and writes all of it, and the same is
-        # said of most.
-        text = "\n".join(" ".join((_text_of(check), *reals)) for check, reals in said.items())
-        self._db.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", (virtual, source, text))
-        self.rounds.end(source)
-
-    # Who cannot tell
-
-    def set_unjudged(self, virtual: str, source: str, unjudged: Unjudged) -> None:
-        """Note that a source cannot tell of a service."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO unjudged VALUES (?, ?, ?, ?, ?, ?)",
-            (virtual, source, *unjudged),
-        )
-
-    def clear_unjudged(self, virtual: str, source: str) -> None:
-        """Note that a source has told of a service."""
-        self._db.execute("DELETE FROM unjudged WHERE virtual = ? AND source = ?", (virtual, source))
-
-    def unjudged(self) -> dict[str, dict[str, Unjudged]]:
-        """Return the sources that cannot tell of a service, by service."""
-        if not self._has("unjudged"):
-            return {}
-        found: dict[str, dict[str, Unjudged]] = {}
-        for virtual, source, *rest in self._db.execute("SELECT * FROM unjudged ORDER BY source"):
-            found.setdefault(virtual, {})[source] = Unjudged(*rest)
-        return found
-
-    # How services stood
-
-    def flags(self, virtual: str, scheduler: str) -> tuple[str, ...]:
-        """Return the flags (words of ipvsadm) that a service had when it stood last.
-
-        They go for the scheduler that it had then.
-        """
-        asked = "SELECT flags FROM shapes WHERE virtual = ? AND scheduler = ?"
-        row = self._db.execute(asked, (virtual, scheduler)).fetchone()
-        return () if row is None else _words(row[0])
-
-    def set_flags(self, virtual: str, scheduler: str, flags: Sequence[str]) -> None:
-        """Note the scheduler and the flags of a service that stands."""
-        if self.flags(virtual, scheduler) != tuple(flags):
-            kept = (virtual, scheduler, " ".join(flags))
-            self._db.execute("INSERT OR REPLACE INTO shapes VALUES (?, ?, ?)", kept)
-
-    # What names mean
-
-    def names(self, virtual: str) -> dict[str, str]:
-        """Return the addresses that names of real servers had when a service was last told of."""
-        return dict(
-            self._db.execute("SELECT name, address FROM names WHERE virtual = ?", (virtual,))
-        )
-
-    def set_names(self, virtual: str, names: Mapping[str, str]) -> None:
-        """Note the addresses of names of real servers."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO names VALUES (?, ?, ?)",
-            [(virtual, name, address) for name, address in names.items()],
-        )
+            self.verdicts.put(virtual, source, said)
 
     # What is remembered of entries
 
@@ -377,9 +225,9 @@ class Ledger:
 
         ``causes`` are those of the service where they have been read already.
         """
-        tunnels = self._tunnels(virtual)
+        tunnels = self.shapes.tunnels(virtual)
         found = {
-            _endpoint(row[0]): ServerMemory(
+            endpoint_of(row[0]): ServerMemory(
                 quiesced_until=row[1],
                 slow_since=row[2],
                 slow_for=row[3],
@@ -407,7 +255,7 @@ class Ledger:
         """Write what is to be remembered of each real server, and drop what has become empty."""
         for endpoint, each in known.items():
             real = join_endpoint(*endpoint)
-            self._remember_tunnel(virtual, real, each.flags)
+            self.shapes.remember_tunnel(virtual, real, each.flags)
             plain = (each.quiesced_until, each.slow_since, each.upper, each.lower, each.held)
             if any((*plain, each.flags)):
                 slow = (each.slow_since, each.slow_for)
@@ -421,35 +269,11 @@ class Ledger:
                     "DELETE FROM servers WHERE virtual = ? AND real = ?", (virtual, real)
                 )
 
-    def _tunnels(self, virtual: str) -> dict[str, tuple[str, ...]]:
-        """Return the words of ipvsadm for the tunnels that real servers of a service had."""
-        if not self._has("tunnels"):
-            return {}
-        rows = self._db.execute("SELECT real, flags FROM tunnels WHERE virtual = ?", (virtual,))
-        return {real: _words(flags) for real, flags in rows}
-
-    def _remember_tunnel(self, virtual: str, real: str, flags: Sequence[str]) -> None:
-        if flags:
-            kept = (virtual, real, " ".join(flags))
-            self._db.execute("INSERT OR REPLACE INTO tunnels VALUES (?, ?, ?)", kept)
-        else:
-            self._db.execute("DELETE FROM tunnels WHERE virtual = ? AND real = ?", (virtual, real))
-
     def forgotten(self) -> dict[str, float]:
         """Return when (epoch) services were forgotten: what the journal says before is history."""
-        if not self._has("forgotten"):
+        if not has_table(self._db, "forgotten"):
             return {}
         return dict(self._db.execute("SELECT virtual, time FROM forgotten"))
-
-    @functools.cached_property
-    def has_rounds(self) -> bool:
-        """Whether rounds are known."""
-        return self._has("rounds")
-
-    def _has(self, table: str) -> bool:
-        """Return whether there is a table: a reader may be the first to see an older ledger."""
-        asked = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        return self._db.execute(asked, (table,)).fetchone() is not None
 
     def forget_service(self, virtual: str, now: float) -> None:
         """Remove all that is known of a service at ``now`` (epoch), but for the journal."""
@@ -458,39 +282,6 @@ class Ledger:
         for table in tables.split():
             self._db.execute(f"DELETE FROM {table} WHERE virtual = ?", (virtual,))  # noqa: S608 - ours
 
-    # Runs
-
-    def set_run(self, run: LastRun) -> None:
-        """Keep the options of a source's last run."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
-            (run.virtual, run.source, run.real, run.time, options_text(run.options)),
-        )
-
-    def forget_run(self, virtual: str, source: str) -> None:
-        """Forget that a source had anything to do with a service."""
-        self._db.execute("DELETE FROM runs WHERE virtual = ? AND source = ?", (virtual, source))
-
-    def runs(self) -> list[LastRun]:
-        """Return the last run of each source for each service."""
-        rows = self._db.execute("SELECT virtual, source, real, time, options FROM runs")
-        try:
-            return [LastRun._make((*row[:4], options_of(row[4]))) for row in rows]
-        except (TypeError, ValueError):
-            raise CorruptError(f"{FILE_NAME}: the options of a run cannot be read") from None
-
-    def stop(self, virtual: str, stop: Stop) -> None:
-        """Note that a service is stopped, until the director's next run for it."""
-        self.set_run(LastRun(virtual, DIRECTOR, "", stop.since, {_STOPPED_BY: stop.who}))
-
-    def stops(self) -> dict[str, Stop]:
-        """Return the services that are stopped."""
-        return {
-            run.virtual: Stop(run.time, run.options[_STOPPED_BY])
-            for run in self.runs()
-            if run.source == DIRECTOR and _STOPPED_BY in run.options
-        }
-
     def virtual_services(self) -> list[str]:
         """Return the services of which anything is known."""
         rows = self._db.execute(
@@ -498,39 +289,3 @@ class Ledger:
             " UNION SELECT virtual FROM runs ORDER BY 1"
         )
         return [row[0] for row in rows]
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Return words that were kept with blanks in between."""
-    return tuple(text.split())
-
-
-# Each real server has several rows.
-@functools.lru_cache(1 << 16)
-def _endpoint(real: str) -> Endpoint:
-    address, _, port = real.rpartition(":")
-    try:
-        return address.strip("[]"), int(port)
-    except ValueError:
-        raise CorruptError(f"{FILE_NAME}: {real!r} is not a real server") from None
-
-
-def _text_of(check: LastVerdict) -> str:
-    time, failed, in_a_row, steady, heard = check
-    return f"{time} {failed:d} {in_a_row} {steady:d} {heard!r}"
-
-
-def _checks(said: str) -> dict[Endpoint, LastVerdict]:
-    """Return checks as ``set_verdicts`` wrote them, a line for all that share one."""
-    found: dict[Endpoint, LastVerdict] = {}
-    try:
-        for line in filter(None, said.split("\n")):
-            time, failed, in_a_row, steady, heard, *reals = line.split(" ")
-            flags = {"0": False, "1": True}
-            check = LastVerdict(
-                int(time), flags[failed], int(in_a_row), flags[steady], float(heard)
-            )
-            found.update(dict.fromkeys(map(_endpoint, reals), check))
-    except (KeyError, TypeError, ValueError):
-        raise CorruptError(f"{FILE_NAME}: what a source said cannot be read") from None
-    return found

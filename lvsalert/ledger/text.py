@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
+from lvsalert.ipvs.table import Endpoint
+from lvsalert.ledger.database import FILE_NAME, CorruptError
+
 Words = tuple[str, ...]
 """An entry of the table, or a service, in words of ipvsadm (``RealServer.words``)."""
 
@@ -44,3 +47,14 @@ def words_of(text: str | None) -> Words | None:
     if not is_entry and words[0] not in ("-A", "-E"):
         raise ValueError(text)
     return words
+
+
+# Each real server has several rows.
+@functools.lru_cache(1 << 16)
+def endpoint_of(real: str) -> Endpoint:
+    """Return the real server that ``join_endpoint`` wrote; CorruptError for anything else."""
+    address, _, port = real.rpartition(":")
+    try:
+        return address.strip("[]"), int(port)
+    except ValueError:
+        raise CorruptError(f"{FILE_NAME}: {real!r} is not a real server") from None

@@ -68,7 +68,7 @@ def director(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utc: None) -> Dire
     made.time += 60
     told_by(made, "drain", "192.0.2.2")
     ledger = Ledger.open(str(made.state))
-    ledger.set_run(LastRun("fwm 7", "mail/smtp", "", 5.0, {}))
+    ledger.runs.put(LastRun("fwm 7", "mail/smtp", "", 5.0, {}))
     ledger.close()
     return made
 

@@ -653,7 +653,7 @@ def test_more_than_one_goes_out_only_where_a_witness_answers(
         assert done.stdout == f"{said}\n"
         assert mon.causes("192.0.2.1") == []
         assert mon.journal() == []
-        assert mon.ledger.runs() == []
+        assert mon.ledger.runs.all() == []
 
 
 @pytest.mark.parametrize(
@@ -758,7 +758,7 @@ def test_last_options_of_each_source_are_kept(mon: Mon) -> None:
     mon.check("", "--rise", "2", service="ping")
     mon.check("", "-R", "192.0.2.1", "--scheduler", "rr")
     mon.check("", "-R", "192.0.2.1", "--scheduler", "wlc")
-    runs = {(run.source, run.real): run.options for run in mon.ledger.runs()}
+    runs = {(run.source, run.real): run.options for run in mon.ledger.runs.all()}
     common = {"LVSALERT_VIRTUAL_SERVICE": "10.0.0.3:80", "LVSALERT_WEIGHT": "50"}
     state = {"LVSALERT_STATE_DIR": str(mon.director.state)}
     assert runs == {

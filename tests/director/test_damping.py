@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lvsalert.commands import lvs_director
 from lvsalert.director.damping import Damp, flapped, parse_damp, penalty_at
 from lvsalert.errors import UsageError
-from lvsalert.ledger.ledger import SCHEMAS
 from lvsalert.ledger.records import Flapping
+from lvsalert.ledger.schema import SCHEMAS
 from tests.harness.alerts import Director
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ def test_a_check_counts_once_however_many_steps_there_are(
     machine.with_file("start")
     ledger = Ledger.open(str(machine.state))
     (source,) = {each.cause for each in ledger.causes("tcp 10.0.0.3:80")["192.0.2.1", 80]}
-    noted = ledger.verdicts_by("tcp 10.0.0.3:80", source)
+    noted = ledger.verdicts.by("tcp 10.0.0.3:80", source)
     ledger.close()
     assert {endpoint: each.in_a_row for endpoint, each in noted.items()} == {
         ("192.0.2.1", 80): 1,

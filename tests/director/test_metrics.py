@@ -183,8 +183,8 @@ def _age_unjudged(director: Director, *, by: float) -> None:
 
     ledger = Ledger.open(str(director.state))
     ledger.begin()
-    (each,) = ledger.unjudged()[WEB].values()
-    ledger.set_unjudged(WEB, "www/http", each._replace(since=each.since - by))
+    (each,) = ledger.unjudged.all()[WEB].values()
+    ledger.unjudged.put(WEB, "www/http", each._replace(since=each.since - by))
     ledger.commit()
     ledger.close()
 

@@ -221,6 +221,6 @@ def test_a_state_directory_that_is_gone_is_noticed(watched: Watched) -> None:
 def test_why_tells_the_last_check(watched: Watched) -> None:
     """A glance is a check as any other: what a source said last is of its time."""
     ledger = Ledger.open(str(watched.state))
-    said = ledger.verdicts("tcp 10.0.0.4:80", ("192.0.2.2", 80))
+    said = ledger.verdicts.of("tcp 10.0.0.4:80", ("192.0.2.2", 80))
     ledger.close()
     assert said["tcp-10.0.0.3-80/on"].time == int(watched.now)

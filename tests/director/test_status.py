@@ -160,7 +160,7 @@ def test_ledger_tells_what_each_became_and_when(tmp_path: Path) -> None:
     )
     ledger.begin()
     ledger.set_cause(NAME, TWO, HAND)
-    ledger.set_run(LastRun("fwm 7", "web/http", "", 5.0, {}))
+    ledger.runs.put(LastRun("fwm 7", "web/http", "", 5.0, {}))
     ledger.commit()
     found = status.remembered(ledger)
     ledger.close()

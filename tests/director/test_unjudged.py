@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lvsalert.commands import lvs_director
-from lvsalert.ledger.ledger import SCHEMAS, Ledger
+from lvsalert.ledger.ledger import Ledger
+from lvsalert.ledger.schema import SCHEMAS
 from tests.harness.alerts import Director
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ def test_a_ledger_of_a_version_before_is_read_and_grows(tmp_path: Path, version:
         before.execute(f"PRAGMA user_version = {version}")
     before.close()
     reader = Ledger.open_to_read(str(tmp_path))
-    assert (reader.unjudged(), reader.files.all(), reader.forgotten()) == ({}, [], {})
+    assert (reader.unjudged.all(), reader.files.all(), reader.forgotten()) == ({}, [], {})
     assert (reader.marks.all(), reader.contents.get("www/http")) == ({}, {})
     reader.close()
     writer = Ledger.open(str(tmp_path))
-    assert (writer.unjudged(), writer.files.all()) == ({}, [])
+    assert (writer.unjudged.all(), writer.files.all()) == ({}, [])
     assert [each.cause for each in writer.causes("w")["192.0.2.1", 80]] == ["x"]
     assert (writer.commands.get("w"), writer.contents.get("www/http")) == (None, {})
     writer.close()

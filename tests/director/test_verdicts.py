@@ -96,7 +96,7 @@ def test_one_host_under_two_names_fails_where_one_name_does(ledger: Ledger, firs
     both = [verdict(ONE, failed=first), verdict(ONE, failed=not first)]
     members = take_checks(ledger, VIRTUAL, both, HTTP, now=100.0)
     assert [each.want for each in members] == [Want.OUT, Want.OUT]
-    assert ledger.verdicts(VIRTUAL, ONE)["www/http"].in_a_row == 1
+    assert ledger.verdicts.of(VIRTUAL, ONE)["www/http"].in_a_row == 1
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_vanished_members_are_forgotten_of_that_source_alone(ledger: Ledger) -> 
     say_of_all(ledger, Source("www/http", 110), now=110.0)
     assert causes(ledger, ONE) == ["www/http", "www/ping"]
     assert causes(ledger, TWO) == ["www/ping"]
-    assert set(ledger.verdicts(VIRTUAL, TWO)) == {"www/ping"}
+    assert set(ledger.verdicts.of(VIRTUAL, TWO)) == {"www/ping"}
 
 
 def test_what_was_said_later_is_not_forgotten(ledger: Ledger) -> None:

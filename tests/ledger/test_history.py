@@ -74,7 +74,7 @@ def journalled(folder: Path, *entries: Entry, runs: tuple[LastRun, ...] = ()) ->
     ledger.begin()
     ledger.journal.confirm(ledger.journal.intend(entries))
     for run in runs:
-        ledger.set_run(run)
+        ledger.runs.put(run)
     ledger.commit()
     ledger.close()
     return folder

@@ -18,8 +18,9 @@ import lvsalert
 from lvsalert.ipvs.table import Endpoint
 from lvsalert.ledger.database import FILE_NAME, CorruptError, LedgerError, ledger_error, set_aside
 from lvsalert.ledger.journal import Entry
-from lvsalert.ledger.ledger import SCHEMAS, Ledger
+from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.records import Cause, LastRun, LastVerdict, ServerMemory
+from lvsalert.ledger.schema import SCHEMAS
 from tests.harness.places import is_root
 
 VIRTUAL = "tcp 10.0.0.3:80"
@@ -48,10 +49,10 @@ def ledger() -> Ledger:
 def test_real_servers_come_back_as_they_went_in(ledger: Ledger, endpoint: Endpoint) -> None:
     """Addresses of both families, and ports of firewall marks."""
     ledger.set_cause(VIRTUAL, endpoint, Cause("www/http", 1.5, "refused", drain=False))
-    ledger.set_verdicts(VIRTUAL, "www/http", {endpoint: LastVerdict(1, True, 1, False, 1.5)})
+    ledger.verdicts.put(VIRTUAL, "www/http", {endpoint: LastVerdict(1, True, 1, False, 1.5)})
     ledger.remember(VIRTUAL, {endpoint: ServerMemory(upper=7)})
     assert list(ledger.causes(VIRTUAL)) == [endpoint]
-    assert list(ledger.verdicts_by(VIRTUAL, "www/http")) == [endpoint]
+    assert list(ledger.verdicts.by(VIRTUAL, "www/http")) == [endpoint]
     assert ledger.memories(VIRTUAL) == {endpoint: ServerMemory(since=1.5, upper=7)}
 
 
@@ -98,8 +99,8 @@ def test_last_run_of_each_source_is_kept(ledger: Ledger) -> None:
     """One for each virtual service, source and real server."""
     first = LastRun(VIRTUAL, "www/http", "", 1.0, {"LVSALERT_WEIGHT": "5"})
     for run in (first, first._replace(time=2.0), first._replace(real="192.0.2.1")):
-        ledger.set_run(run)
-    assert sorted(ledger.runs()) == [first._replace(time=2.0), first._replace(real="192.0.2.1")]
+        ledger.runs.put(run)
+    assert sorted(ledger.runs.all()) == [first._replace(time=2.0), first._replace(real="192.0.2.1")]
     assert ledger.virtual_services() == [VIRTUAL]
 
 
@@ -299,8 +300,8 @@ def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: obj
     """Nor what a source said, for whoever reads it."""
     ledger._db.execute("INSERT INTO checks VALUES (?, 'www/http', ?)", (VIRTUAL, said))
     for read in (
-        lambda: ledger.verdicts_by(VIRTUAL, "www/http"),
-        lambda: ledger.verdicts(VIRTUAL, ONE),
+        lambda: ledger.verdicts.by(VIRTUAL, "www/http"),
+        lambda: ledger.verdicts.of(VIRTUAL, ONE),
     ):
         with pytest.raises(CorruptError, match=r"^ledger.db: what a source said cannot be read$"):
             read()
@@ -309,10 +310,10 @@ def test_checks_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, said: obj
 @pytest.mark.parametrize("options", ["LVSALERT_WEIGHT", "X=\\x", "X=ü", b"X=1"])
 def test_options_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, options: object) -> None:
     """Nor with what options a source ran."""
-    ledger.set_run(LastRun(VIRTUAL, "www/http", "", 1.0, {}))
+    ledger.runs.put(LastRun(VIRTUAL, "www/http", "", 1.0, {}))
     ledger._db.execute("UPDATE runs SET options = ?", (options,))
     with pytest.raises(CorruptError, match=r"^ledger.db: the options of a run cannot be read$"):
-        ledger.runs()
+        ledger.runs.all()
 
 
 @given(st.dictionaries(st.from_regex(r"LVSALERT_[A-Z_]+", fullmatch=True), st.text()))
@@ -320,8 +321,8 @@ def test_options_that_make_no_sense_are_a_broken_ledger(ledger: Ledger, options:
 def test_options_come_back(options: dict[str, str]) -> None:
     """Whatever is in their values, line's ends and bytes that are no text among it."""
     ledger = Ledger.in_memory()
-    ledger.set_run(LastRun(VIRTUAL, "www/http", "", 1.0, options))
-    assert ledger.runs() == [LastRun(VIRTUAL, "www/http", "", 1.0, options)]
+    ledger.runs.put(LastRun(VIRTUAL, "www/http", "", 1.0, options))
+    assert ledger.runs.all() == [LastRun(VIRTUAL, "www/http", "", 1.0, options)]
     ledger.close()
 
 
@@ -339,11 +340,11 @@ CHECK = st.builds(
 def test_what_was_said_comes_back(said: dict[Endpoint, LastVerdict]) -> None:
     """Each real server has its own check again, whether others share it or not."""
     ledger = Ledger.in_memory()
-    ledger.set_verdicts(VIRTUAL, "www/ftp", {ONE: LastVerdict(1, True, 1, False, 1.0)})
-    ledger.set_verdicts(VIRTUAL, "www/http", said)
-    assert ledger.verdicts_by(VIRTUAL, "www/http") == said
+    ledger.verdicts.put(VIRTUAL, "www/ftp", {ONE: LastVerdict(1, True, 1, False, 1.0)})
+    ledger.verdicts.put(VIRTUAL, "www/http", said)
+    assert ledger.verdicts.by(VIRTUAL, "www/http") == said
     for endpoint, check in said.items():
-        assert ledger.verdicts(VIRTUAL, endpoint)["www/http"] == check
+        assert ledger.verdicts.of(VIRTUAL, endpoint)["www/http"] == check
     ledger.close()
 
 
@@ -351,11 +352,11 @@ def test_what_a_source_said_of_one_is_forgotten_with_its_cause(ledger: Ledger) -
     """What it said of others stays, and what others said."""
     check = LastVerdict(1, True, 1, False, 1.0)
     for source in ("www/http", "www/ftp"):
-        ledger.set_verdicts(VIRTUAL, source, {ONE: check, SIX: check})
+        ledger.verdicts.put(VIRTUAL, source, {ONE: check, SIX: check})
         ledger.set_cause(VIRTUAL, ONE, Cause(source, 1.0, "refused", drain=False))
     ledger.forget(VIRTUAL, ONE, "www/http")
-    assert ledger.verdicts_by(VIRTUAL, "www/http") == {SIX: check}
-    assert ledger.verdicts_by(VIRTUAL, "www/ftp") == {ONE: check, SIX: check}
+    assert ledger.verdicts.by(VIRTUAL, "www/http") == {SIX: check}
+    assert ledger.verdicts.by(VIRTUAL, "www/ftp") == {ONE: check, SIX: check}
     assert [each.cause for each in ledger.causes_of(VIRTUAL, ONE)] == ["www/ftp"]
 
 

@@ -209,7 +209,7 @@ def test_a_hundred_at_once_are_all_recorded(machine: Machine) -> None:
     last = {source: said[source, NOW + 9] for source in sources}
     ledger = Ledger.open(str(machine.state))
     for host in HOSTS:
-        judged = ledger.verdicts(SERVICE, (host, 80))
+        judged = ledger.verdicts.of(SERVICE, (host, 80))
         assert {name: check.time for name, check in judged.items()} == {
             f"www/{source}": NOW + 9 for source in sources
         }
