@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import click
 
-from lvsalert.commands import director_services, json_text, status_text
+from lvsalert.commands import director_running, json_text, status_text
 from lvsalert.commands.entry import Outcome, end_quietly
 from lvsalert.commands.options import HOW, Parsed, command, number, option
 from lvsalert.commands.syslog import log
@@ -61,7 +61,7 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
     one it also says what the resident process (lvs-director serve) checks between mon's checks.
     """
     if file is not None:
-        done = director_services.running(file, given)
+        done = director_running.running(file, given)
         asked = {"--json": given["as_json"], "--watch": given["watch"]}
         # heartbeat goes by the word and the status, so that neither is refused for these.
         idle = [f"{_NAME}: {name} has no effect with a file\n" for name in asked if asked[name]]

@@ -9,7 +9,6 @@ from typing import Any, Callable
 
 import click
 
-from lvsalert.commands import status_text
 from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.director_file import (
     accepted_of,
@@ -25,15 +24,13 @@ from lvsalert.commands.options import HOW, command, option, whole
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import (
     director_of,
-    door_of,
     lock_option,
-    lookup,
     table_options,
     user_name,
 )
 from lvsalert.commands.via import via_flag
 from lvsalert.director import lifecycle, maintenance, setup
-from lvsalert.director.accepted import check_names, news_of
+from lvsalert.director.accepted import check_names
 from lvsalert.director.changes import describe
 from lvsalert.director.file_commands import run_fallback_commands
 from lvsalert.director.outside import need_outside
@@ -45,15 +42,13 @@ from lvsalert.errors import (
     NotDoneError,
 )
 from lvsalert.ipvs.plan import Change
-from lvsalert.ipvs.table import Endpoint, Table
+from lvsalert.ipvs.table import Endpoint
 from lvsalert.ldirectord.file import (
     DEFAULT_FILE,
     DirectorFile,
     FileService,
     candidates,
-    load,
 )
-from lvsalert.ledger.reader import ask_ledger
 from lvsalert.mon.report import printable
 
 NAME = "lvs-director"
@@ -210,42 +205,6 @@ def stop_command(file: str, **given: Any) -> Outcome:
             raise
         return Outcome(0, f"{printable(str(error))}: nothing to stop\n")
     return _told(done, remarks, _who())
-
-
-def running(file: str, given: Mapping[str, Any]) -> Outcome:
-    """Return what ``status FILE`` says: running, stopped or unknown, with status 0, 3 or 4 (LSB).
-
-    It is not known where the file has a fault and was never accepted. What counts are the services
-    that the file had when it was accepted last: neither a slip of the pen nor a change that nobody
-    has loaded makes another node take over.
-    """
-    paths, state_dir = candidates(file), given["state_dir"]
-    accepted = accepted_of(file, given)
-    lines, is_known = [], True
-    if accepted is not None:
-        virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, [accepted.path]))
-        lines += [status_text.news_line(each) for each in [news_of(accepted)] if each is not None]
-    else:
-        try:
-            virtuals = [str(service.virtual) for service in load(file, lookup).services]
-        except LvsalertError as error:
-            need_outside()
-            lines.append(str(error))
-            there = [each for each in paths if os.path.isfile(each)]
-            virtuals, _ = ask_ledger(state_dir, lambda ledger: setup.kept(ledger, there))
-            is_known = bool(virtuals)
-    table: Table = {}
-    try:
-        table = door_of(given).read()
-    except NoKernelError as error:
-        lines.append(str(error))
-    errors = "".join(f"{NAME}: {printable(line)}\n" for line in lines)
-    stops, _ = ask_ledger(state_dir, lambda ledger: ledger.runs.stops())
-    if lifecycle.is_running(table, virtuals, stops):
-        return Outcome(0, "running\n", errors)
-    if not is_known:
-        return Outcome(4, "unknown\n", errors)
-    return Outcome(3, "stopped\n", errors)
 
 
 def _kept_out(file: DirectorFile) -> dict[Endpoint, str]:
