@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvsalert.commands.status_text import slow_until
-from lvsalert.director.status import ServerStatus, ServerStory, Status, endpoint_of
+from lvsalert.director.status import ServerStatus, ServerStory, Status
 from lvsalert.errors import LvsalertError
 from lvsalert.ledger.history import local_time
 from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.records import BY_PEOPLE, DAMPED, Stop, Unjudged
-from lvsalert.ledger.text import Words
+from lvsalert.ledger.text import Words, endpoint_of
 
 if TYPE_CHECKING:
     from lvsalert.resident.watched import Watched

@@ -20,7 +20,7 @@ from lvsalert.ledger.journal import Entry
 from lvsalert.ledger.ledger import Ledger
 from lvsalert.ledger.reader import ask_ledger
 from lvsalert.ledger.records import NO_MEMORY, Cause, LastVerdict, ServerMemory, Stop, Unjudged
-from lvsalert.ledger.text import Words
+from lvsalert.ledger.text import Words, endpoint_of
 from lvsalert.model import canonical_address, join_endpoint, split_endpoint
 
 # How many of the last changes of a real server are told.
@@ -237,12 +237,6 @@ def _since(state: State, endpoint: Endpoint, memory: ServiceMemory) -> float | N
         return last[1]
     causes = memory.causes.get(endpoint, ())
     return causes[0].since if causes and state is not State.IN else None
-
-
-def endpoint_of(real: str) -> Endpoint:
-    """Return address and port of ``address:port`` as the journal has it."""
-    address, _, port = real.rpartition(":")
-    return address.strip("[]"), int(port)
 
 
 def find(table: Table, ledger: Ledger, asked: ServerQuery) -> list[tuple[str, Endpoint]]:
