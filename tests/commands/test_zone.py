@@ -55,7 +55,7 @@ CASES = {
     "telnet.monitor": Case(("-l", "/login/"), says(b"login: ")),
     "sip.monitor": Case(("--tcp",), NONSENSE, "not SIP: SSH-2.0"),
     "dns.monitor": Case(("-t", short(), "--tcp", "--query", "a.example"), NONSENSE, LATE),
-    "ldap.monitor": Case((), NONSENSE, "log-in: "),
+    "ldap.monitor": Case(("-t", short()), NONSENSE, "log-in: "),
     "mysql.monitor": Case(ME, NONSENSE, "log-in: Packet sequence number wrong"),
     "pgsql.monitor": Case(ME, NONSENSE, "log-in: TLS: wrong version number"),
 }
