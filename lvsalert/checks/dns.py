@@ -103,6 +103,7 @@ def _query(question: Question) -> dns.message.QueryMessage:
 
 def _judge(question: Question, query: dns.message.QueryMessage, wire: bytes) -> str | None:
     import dns.exception
+    import dns.flags
     import dns.message
     import dns.rcode
 
@@ -119,13 +120,8 @@ def _judge(question: Question, query: dns.message.QueryMessage, wire: bytes) -> 
     missing = _missing(question, answer)
     # More than a datagram holds is cut off whole records (RFC 2181, section 9); those that came
     # prove the server as well as all of them would.
-    return f"the answer is cut short: {missing}" if missing and _is_cut(answer) else missing
-
-
-def _is_cut(answer: dns.message.Message) -> bool:
-    import dns.flags
-
-    return bool(answer.flags & dns.flags.TC)
+    is_cut = answer.flags & dns.flags.TC
+    return f"the answer is cut short: {missing}" if missing and is_cut else missing
 
 
 def _missing(question: Question, answer: dns.message.Message) -> str:
