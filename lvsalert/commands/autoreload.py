@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvsalert.commands.director_services import NAME, reloaded
+from lvsalert.commands.director_file import NAME
+from lvsalert.commands.director_services import reloaded
 from lvsalert.commands.lvs_alert_file import Upkeep
 from lvsalert.commands.syslog import log
 from lvsalert.commands.table_options import director_of, lookup

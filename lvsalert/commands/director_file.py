@@ -12,6 +12,8 @@ from lvsalert.ldirectord.watches import Watch, shortfalls, watches_of
 from lvsalert.ledger.accepted import Accepted
 from lvsalert.ledger.reader import ask_ledger
 
+NAME = "lvs-director"
+
 
 def accepted_of(name: str, given: Mapping[str, Any]) -> Accepted | None:
     """Return a file as it was accepted, None where it never was."""

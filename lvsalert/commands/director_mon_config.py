@@ -11,13 +11,13 @@ import click
 from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.alert_options import damp_option
 from lvsalert.commands.director_file import (
+    NAME,
     accepted_of,
     left_out,
     loaded,
     warnings_of,
     watches_in,
 )
-from lvsalert.commands.director_services import NAME
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.mon_options import login_of, mon_options
 from lvsalert.commands.monitor_options import between_option

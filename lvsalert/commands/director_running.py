@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvsalert.commands import status_text
-from lvsalert.commands.director_file import accepted_of
-from lvsalert.commands.director_services import NAME
+from lvsalert.commands.director_file import NAME, accepted_of
 from lvsalert.commands.entry import Outcome
 from lvsalert.commands.table_options import door_of, lookup
 from lvsalert.director import lifecycle, setup

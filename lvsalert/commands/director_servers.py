@@ -10,6 +10,7 @@ from typing import Any, Callable
 import click
 
 from lvsalert.commands import director_running, json_text, status_text
+from lvsalert.commands.director_file import NAME
 from lvsalert.commands.entry import Outcome, end_quietly
 from lvsalert.commands.options import HOW, Parsed, command, number, option
 from lvsalert.commands.syslog import log
@@ -33,7 +34,6 @@ from lvsalert.model import join_endpoint
 from lvsalert.mon.report import printable
 from lvsalert.resident import watched, wire
 
-_NAME = "lvs-director"
 # How often a table that is followed is read again, in seconds.
 _PAUSE = 1.0
 
@@ -64,7 +64,7 @@ def status_command(ctx: click.Context, /, file: str | None, **given: Any) -> Out
         done = director_running.running(file, given)
         asked = {"--json": given["as_json"], "--watch": given["watch"]}
         # heartbeat goes by the word and the status, so that neither is refused for these.
-        idle = [f"{_NAME}: {name} has no effect with a file\n" for name in asked if asked[name]]
+        idle = [f"{NAME}: {name} has no effect with a file\n" for name in asked if asked[name]]
         return done._replace(stderr="".join([done.stderr, *idle]))
     environ = ctx.obj.environ
     door, state_dir = door_of(given), given["state_dir"]
@@ -123,7 +123,7 @@ def _with_lacking(text: str, lacking: LvsalertError | None) -> Outcome:
 
 
 def _complaint(error: LvsalertError) -> str:
-    return f"{_NAME}: {printable(str(error))}\n"
+    return f"{NAME}: {printable(str(error))}\n"
 
 
 def _told(stream: Generator[str, None, Outcome]) -> Generator[str, None, Outcome]:
@@ -214,7 +214,7 @@ def forget_command(service: str, **given: Any) -> Outcome:
 
     done = forget.forget(director_of(given), service, f"operator {user_name()}")
     lines = [f"{each}: forgotten" for each in done.forgotten]
-    log(_NAME, "notice", [f"operator {user_name()}: {line}" for line in lines])
+    log(NAME, "notice", [f"operator {user_name()}: {line}" for line in lines])
     errors = "".join(map(_complaint, done.troubles))
     return Outcome(int(bool(errors)), "".join(f"{line}\n" for line in lines), errors)
 
@@ -230,10 +230,10 @@ def _acted(
 def _outcome(done: drain.Outcome) -> Outcome:
     """Return what to print of what was done, and tell syslog of it."""
     changes = [printable(describe(change, done.who)) for change in done.changes]
-    log(_NAME, "notice", changes)
+    log(NAME, "notice", changes)
     remarks = [printable(f"{done.who}: {remark}") for remark in done.remarks]
-    log(_NAME, "info", remarks)
-    log(_NAME, "warning", [f"not remembered: {printable(str(each))}" for each in done.troubles])
+    log(NAME, "info", remarks)
+    log(NAME, "warning", [f"not remembered: {printable(str(each))}" for each in done.troubles])
     errors = [*done.errors, *done.troubles]
     return Outcome(
         max((error.status for error in errors), default=0),
@@ -258,7 +258,7 @@ def _wait(done: drain.Outcome, door: Ipvsadm, seconds: float) -> Generator[str, 
         rest = deadline - time.monotonic()
         if rest <= 0:
             total = _connections(sum(left.values()))
-            return Outcome(1, stderr=f"{_NAME}: {total} left after {seconds:g} s\n")
+            return Outcome(1, stderr=f"{NAME}: {total} left after {seconds:g} s\n")
         time.sleep(min(_PAUSE, rest))
 
 

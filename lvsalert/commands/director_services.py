@@ -11,6 +11,7 @@ import click
 
 from lvsalert.commands.agreement import agree_options, variables_of
 from lvsalert.commands.director_file import (
+    NAME,
     accepted_of,
     left_out,
     loaded,
@@ -51,7 +52,6 @@ from lvsalert.ldirectord.file import (
 )
 from lvsalert.mon.report import printable
 
-NAME = "lvs-director"
 _JOURNAL_DAYS = 90.0
 # What a kernel with IPVS shows of its table.
 _KERNEL_TABLE = "/proc/net/ip_vs"
